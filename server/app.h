@@ -1,0 +1,23 @@
+#pragma once
+/* app: what every handler may need, made once in main.c. No behaviour of its own. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/pool.h"
+
+typedef struct Options Options;
+typedef struct Store Store;
+typedef struct HangupWatcher HangupWatcher;
+
+typedef struct App {
+        const Options *options;
+        Pool *pool;
+        Store *store;                   /* uploaded data of the code-execution-sandbox API */
+        HangupWatcher *hangups;
+        void (*pool_submitted)(struct App *app);        /* call after pool_submit(): looks after timers of the loop */
+        uint64_t start_ns;              /* when the server started, monotonic */
+        bool draining;
+        unsigned connections;           /* open now */
+        uint64_t requests;              /* answered so far */
+} App;
