@@ -1,0 +1,115 @@
+"""What /proc tells of a process tree, from outside: kinship, states, descriptors, memory, mounts, times."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid):
+    """The fields of /proc/PID/stat from the third on (state is [0]), or None. The name before them may hold anything,
+    so they begin after its last parenthesis."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def pids():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def state(pid):
+    """"R", "S", "Z" …, or None when it is gone."""
+    fields = _stat(pid)
+    return fields[0] if fields else None
+
+
+def started(pid):
+    """Its start time in clock ticks: with the pid, the identity of a process."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def is_same_alive(pid, start):
+    fields = _stat(pid)
+    return fields is not None and int(fields[19]) == start and fields[0] not in ("Z", "X")
+
+
+def children(parent):
+    found = []
+    for pid in pids():
+        fields = _stat(pid)
+        if fields and int(fields[1]) == parent:
+            found.append(pid)
+    return found
+
+
+def descendants(parent):
+    """{pid: start time} of all of them."""
+    parents = {}
+    for pid in pids():
+        fields = _stat(pid)
+        if fields:
+            parents.setdefault(int(fields[1]), []).append((pid, int(fields[19])))
+    found, todo = {}, [parent]
+    while todo:
+        for pid, start in parents.get(todo.pop(), []):
+            found[pid] = start
+            todo.append(pid)
+    return found
+
+
+def status_field(pid, name):
+    """A field of /proc/PID/status as text, or None."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key == name:
+                return value.strip()
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return None
+
+
+def is_zygote(pid):
+    """A zygote forks workers and confines none but them: it is the one whose system calls no filter sees, while a
+    worker has one before it is ready (Seccomp: 2)."""
+    return status_field(pid, "Seccomp") == "0"
+
+
+def cpu_seconds(pid):
+    """User and system time of a process and of all its children that it has waited for."""
+    fields = _stat(pid)
+    return sum(int(value) for value in fields[11:15]) / CLOCK_TICKS if fields else 0.0
+
+
+def minor_faults(pid):
+    """Minor faults of a process and of all its children that it has waited for."""
+    fields = _stat(pid)
+    return int(fields[7]) + int(fields[8]) if fields else 0
+
+
+@dataclass
+class Footprint:
+    fds: int
+    rss_kb: int
+    children: int
+    zombies: int
+    work_entries: int
+    mounts: int
+
+
+def footprint(pid, work=None):
+    kin = children(pid)
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return Footprint(
+        fds=len(os.listdir(f"/proc/{pid}/fd")),
+        rss_kb=pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+        children=len(kin),
+        zombies=sum(state(one) == "Z" for one in kin),
+        work_entries=sum(1 for _ in Path(work).rglob("*")) if work else 0,
+        mounts=len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()),
+    )

@@ -1,0 +1,62 @@
+"""Adds up the JUnit files that the suites of `./dev test` have left: tally.py DIRECTORY
+
+For each suite NAME the directory holds NAME.status (the exit status of its runner) and, when the runner came that far,
+NAME.xml. Prints every skip with its reason and every failure, then the one line that continuous integration reads.
+"""
+
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+
+def count(path):
+    """Returns (passed, failures, skips) of one JUnit file; the latter two as lists of (name, reason)."""
+    passed, failures, skips = 0, [], []
+    for case in ElementTree.parse(path).iter("testcase"):
+        name = "::".join(part for part in (case.get("classname"), case.get("name")) if part)
+        found = {child.tag: child for child in case}
+        bad = found.get("failure", found.get("error"))
+        if bad is not None:
+            failures.append((name, bad.get("message") or ""))
+        elif "skipped" in found:
+            # meson puts no reason into the file; the TAP line of the test has it, in the suite's output.
+            skips.append((name, found["skipped"].get("message") or "no reason given"))
+        else:
+            passed += 1
+    return passed, failures, skips
+
+
+def tally(directory):
+    passed, failures, skips = 0, [], []
+    for status_file in sorted(directory.glob("*.status")):
+        suite = status_file.stem
+        status = int(status_file.read_text())
+        junit = directory / f"{suite}.xml"
+        some = (0, [], [])
+        if junit.exists():
+            try:
+                some = count(junit)
+            except ElementTree.ParseError:
+                pass
+        ran, bad, left_out = some
+        # A runner that was killed, crashed, or found no test at all must not look like a success.
+        if not bad and (status != 0 or ran == 0):
+            bad = [("the suite itself", f"ended with status {status} after {ran} passed tests")]
+        passed += ran
+        failures += [(suite, *one) for one in bad]
+        skips += [(suite, *one) for one in left_out]
+    return passed, failures, skips
+
+
+def main():
+    passed, failures, skips = tally(Path(sys.argv[1]))
+    for suite, name, reason in skips:
+        print(f"skipped  {suite}: {name}: {reason}")
+    for suite, name, reason in failures:
+        print(f"FAILED   {suite}: {name}: {reason.splitlines()[0] if reason else ''}")
+    print(f"{passed} passed, {len(failures)} failed, {len(skips)} skipped")
+    return 1 if failures or passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
