@@ -10,7 +10,8 @@ const LimitInfo limit_infos[_LIMITS] = {
         [LIMIT_OUTPUT_BYTES] = {"output_bytes", 0, 1048576, 16777216, 67108864,
                                 "bytes kept of standard output, and as many of standard error"},
         [LIMIT_PROCESSES] = {"processes", 1, 1, 1, 4096,
-                             "processes at once, itself included; more than 1 needs a template that allows subprocesses"},
+                             "processes at once, itself included; more than 1 needs a template "
+                             "that allows subprocesses"},
         [LIMIT_DISK_MB] = {"disk_mb", 1, 64, 512, 65536,
                            "mebibytes of files in its workspace and its temporary folder together"},
 };

@@ -1,6 +1,6 @@
 #pragma once
-/* limits: the one list of what a run can be limited in. Everything that names a limit (the request, the options, the
- * answer, the documentation) walks this list. */
+/* limits: the one list of what a run can be limited in. Everything that names a limit (the request,
+ * the options, the answer, the documentation) walks this list. */
 
 #include <stdint.h>
 
@@ -17,12 +17,12 @@ typedef enum Limit {
 } Limit;
 
 typedef struct LimitInfo {
-        const char *name;       /* as it stands in a request, with its unit */
-        uint64_t minimum;       /* a smaller value in a request is refused */
-        uint64_t standard;      /* what a request gets that names none, unless configured otherwise */
-        uint64_t maximum;       /* what a request may ask for at most, unless configured otherwise */
-        uint64_t ceiling;       /* what can be configured at most */
-        const char *help;       /* one sentence */
+        const char *name;  /* as it stands in a request, with its unit */
+        uint64_t minimum;  /* a smaller value in a request is refused */
+        uint64_t standard; /* what a request gets that names none, unless configured otherwise */
+        uint64_t maximum;  /* what a request may ask for at most, unless configured otherwise */
+        uint64_t ceiling;  /* what can be configured at most */
+        const char *help;  /* one sentence */
 } LimitInfo;
 
 extern const LimitInfo limit_infos[_LIMITS];

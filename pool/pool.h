@@ -1,8 +1,8 @@
 #pragma once
 /*
- * pool: keeps warm workers, gives each run to one of them, and enforces its limits. To its caller it is one file
- * descriptor: when pool_fd() is readable, pool_dispatch() does all that there is to do, and never blocks.
- * One thread only.
+ * pool: keeps warm workers, gives each run to one of them, and enforces its limits. To its caller
+ * it is one file descriptor: when pool_fd() is readable, pool_dispatch() does all that there is to
+ * do, and never blocks. One thread only.
  */
 
 #include <stdbool.h>
@@ -19,29 +19,32 @@ typedef struct Run Run;
 /* What the caller must handle; any negative value is an -errno to pass up. */
 enum {
         POOL_OK = 0,
-        POOL_E_QUEUE_FULL,      /* answer 503 with Retry-After: pool_retry_after_s() */
-        POOL_E_DRAINING,        /* answer 503 */
-        POOL_E_TOO_LARGE,       /* the request does not fit into one message to a worker: answer 413 */
+        POOL_E_QUEUE_FULL, /* answer 503 with Retry-After: pool_retry_after_s() */
+        POOL_E_DRAINING,   /* answer 503 */
+        POOL_E_TOO_LARGE,  /* the request does not fit into one message to a worker: answer 413 */
 };
 
 typedef struct PoolConfig {
-        const char *python_program;     /* path of hatchery-python */
-        const char *work_directory;     /* absolute; a private folder is made inside and removed at the end */
-        const TemplateConfig *templates;        /* the first one is "default"; borrowed */
+        const char *python_program; /* path of hatchery-python */
+        const char *work_directory; /* absolute; a private folder is made inside and removed at the
+                                       end */
+        const TemplateConfig *templates; /* the first one is "default"; borrowed */
         size_t n_templates;
-        unsigned queue_max;             /* runs that may wait, all templates together */
-        uint64_t queue_wait_ms;         /* a run that waited longer is refused */
-        uint64_t value_bytes_max;       /* cap of a value, of a display, of the variables document */
-        uint64_t collect_bytes_max;     /* of all collected files of a run together */
+        unsigned queue_max;         /* runs that may wait, all templates together */
+        uint64_t queue_wait_ms;     /* a run that waited longer is refused */
+        uint64_t value_bytes_max;   /* cap of a value, of a display, of the variables document */
+        uint64_t collect_bytes_max; /* of all collected files of a run together */
         unsigned collect_files_max;
-        uint32_t worker_uid_base;       /* as root: slot n runs as this + n; 0: do not drop ids */
-        uint64_t start_timeout_ms;      /* a zygote that is not ready by then is replaced; a worker: a fifth of it */
-        uint64_t zygote_max_age_ms;     /* a new generation is started after that; 0: never */
-        const char *log_level;          /* handed to hatchery-python */
+        uint32_t worker_uid_base;   /* as root: slot n runs as this + n; 0: do not drop ids */
+        uint64_t start_timeout_ms;  /* a zygote that is not ready by then is replaced; a worker: a
+                                       fifth of it */
+        uint64_t zygote_max_age_ms; /* a new generation is started after that; 0: never */
+        const char *log_level;      /* handed to hatchery-python */
 } PoolConfig;
 
 typedef struct RunCallbacks {
-        /* What the run writes, as it comes; at most output_bytes of each stream. NULL: not wanted. */
+        /* What the run writes, as it comes; at most output_bytes of each stream. NULL: not wanted.
+         */
         void (*output)(void *data, RunStream stream, Slice bytes);
         /* A display, as it comes: a JSON object. NULL: not wanted. */
         void (*display)(void *data, Slice document);
@@ -49,9 +52,11 @@ typedef struct RunCallbacks {
         void (*done)(void *data, const RunResult *result);
 } RunCallbacks;
 
-/* Starts the zygotes; they become ready later. Fails when the work directory or the program cannot be used. */
+/* Starts the zygotes; they become ready later. Fails when the work directory or the program cannot
+ * be used. */
 _must_check_ int pool_new(const PoolConfig *config, Pool **ret_pool);
-/* Kills every worker and zygote, waits for them, removes the work directory. Runs in flight get no callback. */
+/* Kills every worker and zygote, waits for them, removes the work directory. Runs in flight get no
+ * callback. */
 Pool *pool_free(Pool *pool);
 DEFINE_CLEANUP(Pool, pool_free)
 
@@ -63,7 +68,8 @@ _must_check_ int pool_dispatch(Pool *pool);
 int pool_find_template(const Pool *pool, Slice name);
 const TemplateConfig *pool_template(const Pool *pool, unsigned index);
 
-/* done is never called from inside. On POOL_OK, *ret_run is valid until done has been called or pool_cancel(). */
+/* done is never called from inside. On POOL_OK, *ret_run is valid until done has been called or
+ * pool_cancel(). */
 _must_check_ int pool_submit(Pool *pool, const RunRequest *request, const RunCallbacks *callbacks,
                              void *data, Run **ret_run);
 /* Takes it out of the queue, or kills its worker. No callback of it is called any more. */
@@ -72,38 +78,40 @@ void pool_cancel(Pool *pool, Run *run);
 /* Seconds after which a refused caller may try again: at least 1. */
 unsigned pool_retry_after_s(const Pool *pool);
 
-/* Starts a new generation of every zygote; runs in flight go on, idle spares of the old generation are replaced as
- * those of the new one come up. */
+/* Starts a new generation of every zygote; runs in flight go on, idle spares of the old generation
+ * are replaced as those of the new one come up. */
 void pool_reload(Pool *pool);
 
-/* Refuses new runs from now on; what runs or waits goes on. pool_is_idle() says when it has ended. */
+/* Refuses new runs from now on; what runs or waits goes on. pool_is_idle() says when it has ended.
+ */
 void pool_drain(Pool *pool);
 bool pool_is_idle(const Pool *pool);
 
 typedef struct TemplateState {
-        bool ready;             /* its zygote can fork */
-        unsigned generation;    /* zygotes started so far */
-        unsigned restarts;      /* of those, because the one before died or hung */
-        pid_t zygote_pid;       /* 0: none */
-        const char *doing;      /* while it starts: what is being imported. Never NULL */
-        const char *failure;    /* why the last start failed, or NULL */
-        const char *about;      /* the JSON object of ZYGOTE_READY: python, packages; "{}" before */
-        uint64_t start_ms;      /* what the last start took */
-        unsigned workers;       /* slots */
-        unsigned starting, idle, touched, busy, retiring;       /* of these; touched are among the idle */
+        bool ready;          /* its zygote can fork */
+        unsigned generation; /* zygotes started so far */
+        unsigned restarts;   /* of those, because the one before died or hung */
+        pid_t zygote_pid;    /* 0: none */
+        const char *doing;   /* while it starts: what is being imported. Never NULL */
+        const char *failure; /* why the last start failed, or NULL */
+        const char *about;   /* the JSON object of ZYGOTE_READY: python, packages; "{}" before */
+        uint64_t start_ms;   /* what the last start took */
+        unsigned workers;    /* slots */
+        unsigned starting, idle, touched, busy, retiring; /* of these; touched are among the idle */
         unsigned queued;
 } TemplateState;
 
 void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_state);
 
 typedef struct PoolCounters {
-        uint64_t runs[_RUN_STATUSES];   /* ended, by status */
-        uint64_t refused;               /* waited too long, or found the queue full */
+        uint64_t runs[_RUN_STATUSES]; /* ended, by status */
+        uint64_t refused;             /* waited too long, or found the queue full */
         uint64_t workers_started;
-        uint64_t workers_failed;        /* died or failed before they were ready */
-        uint64_t minor_faults;          /* of all workers that have been reaped, from their fork to their end */
-        uint64_t worker_cpu_ns;         /* likewise */
-        uint64_t quarantined;           /* slots given up because they could not be made empty */
+        uint64_t workers_failed; /* died or failed before they were ready */
+        uint64_t minor_faults; /* of all workers that have been reaped, from their fork to their end
+                                */
+        uint64_t worker_cpu_ns; /* likewise */
+        uint64_t quarantined;   /* slots given up because they could not be made empty */
         unsigned queued;
         unsigned busy;
 } PoolCounters;

@@ -8,8 +8,8 @@
 
 /* What becomes of a worker after a run. `restore` will stand here too. */
 typedef enum Recycle {
-        RECYCLE_FRESH,          /* it dies; a spare takes its place */
-        RECYCLE_RESET,          /* it stays, made new from the inside: for trusted callers */
+        RECYCLE_FRESH, /* it dies; a spare takes its place */
+        RECYCLE_RESET, /* it stays, made new from the inside: for trusted callers */
         _RECYCLES,
 } Recycle;
 
@@ -19,18 +19,18 @@ Recycle recycle_by_name(const char *name);
 
 #define TEMPLATE_NAME_MAX 64
 #define TEMPLATES_MAX     16
-#define SLOTS_MAX         1024    /* of all templates together */
+#define SLOTS_MAX         1024 /* of all templates together */
 
 typedef struct TemplateConfig {
-        const char *name;               /* letters, digits, "_", "-", "."; "default" exists always */
-        const char *venv;               /* a folder made by `python -m venv`, or NULL */
-        const char *const *imports;     /* modules, in order */
+        const char *name;           /* letters, digits, "_", "-", "."; "default" exists always */
+        const char *venv;           /* a folder made by `python -m venv`, or NULL */
+        const char *const *imports; /* modules, in order */
         size_t n_imports;
-        const char *warm_up;            /* path of Python source run once in a throw-away process, or NULL */
-        const char *prelude;            /* path of Python source run in the zygote before it forks, or NULL */
+        const char *warm_up; /* path of Python source run once in a throw-away process, or NULL */
+        const char *prelude; /* path of Python source run in the zygote before it forks, or NULL */
         Recycle recycle;
-        unsigned workers;               /* slots: so many runs at once, and as many spares when idle */
-        unsigned touched;               /* at most so many idle spares have their pages written beforehand */
-        bool subprocesses;              /* new programs are allowed */
+        unsigned workers;  /* slots: so many runs at once, and as many spares when idle */
+        unsigned touched;  /* at most so many idle spares have their pages written beforehand */
+        bool subprocesses; /* new programs are allowed */
         LimitPolicy limits;
 } TemplateConfig;

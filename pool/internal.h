@@ -1,0 +1,204 @@
+#pragma once
+/*
+ * internal: what the files of the pool share, and nobody else sees.
+ *
+ *     pool.c        life, the descriptor, what a caller may ask
+ *     queue.c       runs that wait
+ *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
+ *     generation.c  the zygotes: start, promote, replace
+ *     supervise.c   slots: carries out the moves, reads the pipes, looks after limits
+ *     answer.c      turns what came of a run into its result
+ */
+
+#include "kit/clock.h"
+#include "pool/janitor.h"
+#include "pool/output.h"
+#include "pool/pool.h"
+#include "pool/result.h"
+#include "pool/slot.h"
+#include "pool/timer.h"
+#include "pool/verdict.h"
+#include "pool/worker.h"
+#include "pool/workspace.h"
+#include "pool/zygote.h"
+
+/* A fork takes milliseconds. A zygote that has not reported one after this does not run. */
+#define SPAWN_REPORT_TIMEOUT_NS (500 * NS_PER_MS)
+
+typedef struct Template Template;
+typedef struct Slot Slot;
+
+typedef struct SlotList {
+        Slot *first;
+        unsigned n;
+} SlotList;
+
+/* One accepted run, from pool_submit() to its callback. */
+struct Run {
+        Pool *pool;
+        Template *template;
+        Slot *slot;           /* NULL while it waits */
+        Run *previous, *next; /* in the template's queue */
+        Buffer message;       /* the frames for the worker */
+        RunCallbacks callbacks;
+        void *data;
+        RunLimits limits;
+        Buffer collect; /* patterns, each behind a size_t */
+        bool output_overrun_kills;
+        bool heavy; /* its code names a module that the template preloads */
+        uint64_t submitted_ns;
+};
+
+struct Slot {
+        unsigned number;
+        Template *template;
+        SlotState state;
+        Slot *next; /* in the list of its state: idle or empty ones only */
+        Timer timer;
+        unsigned generation; /* of the zygote that was asked for its worker */
+        bool spawn_reported; /* the zygote has said the pid, or that there is none */
+        bool touched;
+        bool was_ready; /* since it was forked */
+        Worker worker;
+        SlotFolders folders;
+        uid_t uid; /* 0: the server's own */
+        ResultReader result;
+
+        /* The run it has: */
+        Run *run;
+        size_t message_sent;
+        bool request_watched, streams_watched;
+        OutputCapture output[_RUN_STREAMS];
+        uint64_t started_ns, queue_ns, wall_deadline_ns;
+        VerdictCause cause;
+        bool exited;
+        int wait_status;
+        RunUsage usage;
+        uint64_t disk_answer;    /* set by the janitor's thread: bytes + 1 */
+        uint64_t disk_asked_ns;  /* 0: no question is open */
+        uint64_t disk_asked_run; /* started_ns of the run the question was about */
+};
+
+struct Template {
+        Pool *pool;
+        unsigned index;
+        const TemplateConfig *config;
+        Slot *slots;
+        SlotList empty, idle[2]; /* idle: untouched, touched */
+        unsigned n_states[_SLOT_STATES];
+        Run *queue_first, *queue_last;
+        unsigned n_queued;
+        Timer queue_timer; /* the deadline of queue_first */
+
+        Zygote *zygote;                              /* serves; NULL: none */
+        Zygote *next_zygote;                         /* starting */
+        unsigned zygote_generation, next_generation; /* of the two */
+        unsigned generations, restarts;
+        unsigned outstanding; /* spawn commands without a report */
+        uint64_t next_started_ns;
+        Timer zygote_timer; /* start deadline, else end of the back-off, else its age */
+        Timer spawn_timer;  /* a spawn that is not reported by then means that the zygote hangs */
+        uint64_t spawn_retry_ns; /* no spawn before that, since a fork failed */
+        unsigned failures;       /* starts failed in a row */
+        bool was_ready;
+        char *doing, *failure, *about;
+        uint64_t start_ms;
+};
+
+struct Pool {
+        PoolConfig config;
+        int epoll_fd;
+        TimerHeap timers;
+        Timer sweep_timer, quiet_timer;
+        Workspace workspace;
+        Template *templates;
+        Slot *slots;
+        unsigned n_slots, n_queued, n_busy, n_touching;
+        unsigned n_cores;
+        bool draining, sweep_wanted;
+        uint64_t last_activity_ns;
+        uint64_t run_ns; /* moving average of the wall time of runs, for Retry-After */
+        PoolCounters counters;
+};
+
+/* Whose turn it is when a timer is due. */
+typedef enum TimerOwner {
+        TIMER_SLOT,
+        TIMER_QUEUE,
+        TIMER_ZYGOTE,
+        TIMER_SPAWN,
+        TIMER_SWEEP,
+        TIMER_QUIET
+} TimerOwner;
+
+static inline uint32_t timer_what(TimerOwner owner, unsigned index) {
+        return (uint32_t) owner << 16 | index;
+}
+
+/* What a readable descriptor is, in its epoll data. */
+typedef enum Source {
+        SOURCE_TIMERS,
+        SOURCE_RESULT,
+        SOURCE_EXIT,
+        SOURCE_STDOUT,
+        SOURCE_STDERR,
+        SOURCE_REQUEST,
+        SOURCE_ZYGOTE, /* index: template; extra: generation */
+} Source;
+
+static inline uint64_t source_data(Source source, unsigned index, unsigned extra) {
+        return (uint64_t) source << 56 | (uint64_t) (index & 0xffffff) << 32 | extra;
+}
+
+/* Watches a descriptor for reading (or writing, for SOURCE_REQUEST). */
+_must_check_ int pool_watch(Pool *pool, int fd, Source source, unsigned index, unsigned extra);
+void pool_unwatch(Pool *pool, int fd);
+
+/* queue.c */
+_must_check_ int run_new(Pool *pool, const RunRequest *request, Run **ret_run);
+Run *run_free(Run *run);
+void queue_push(Run *run);
+void queue_push_front(Run *run);
+Run *queue_pop(Template *template);
+void queue_remove(Run *run);
+/* Refuses runs that have waited too long. */
+void queue_expire(Template *template, uint64_t now_ns);
+
+/* spares.c */
+void slot_list_push(SlotList *list, Slot *slot);
+void slot_list_remove(SlotList *list, Slot *slot);
+Slot *slot_list_first(const SlotList *list);
+/* Gives waiting runs to idle workers. */
+void spares_assign(Template *template);
+/* Asks for new workers, retires old ones, touches. */
+void spares_refill(Template *template);
+/* Kills and reaps children of ours that are no worker and no zygote: what subprocesses have left.
+ */
+void spares_sweep(Pool *pool);
+
+/* generation.c */
+void generation_start(Template *template);
+void generation_on_report(Template *template, unsigned generation);
+void generation_on_timer(Template *template);
+void generation_on_spawn_timer(Template *template);
+void generation_stop(Template *template);
+
+/* supervise.c */
+void slot_move(Slot *slot, SlotEvent event);
+void slot_on_result(Slot *slot);
+void slot_on_stream(Slot *slot, RunStream stream);
+void slot_on_request_writable(Slot *slot);
+void slot_on_exit(Slot *slot);
+void slot_on_timer(Slot *slot, uint64_t now_ns);
+/* Ends the run for that reason. */
+void slot_end_run(Slot *slot, VerdictCause cause);
+
+/* run_watch.c */
+void slot_send_run(Slot *slot);
+void slot_send_touch(Slot *slot);
+void slot_drain_streams(Slot *slot);
+void slot_check_limits(Slot *slot, uint64_t now_ns);
+void slot_take_usage(Slot *slot);
+
+/* answer.c */
+void slot_answer(Slot *slot);

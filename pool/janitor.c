@@ -1,0 +1,237 @@
+#include "pool/janitor.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "kit/error.h"
+#include "kit/log.h"
+#include "pool/template.h"
+
+/* Beyond these, a folder counts as over any limit. */
+#define MEASURE_ENTRIES_MAX 100000
+#define MEASURE_DEPTH_MAX   64
+
+typedef struct Measurement {
+        int directory_fd;
+        uint64_t *result;
+} Measurement;
+
+struct Janitor {
+        pthread_t thread;
+        bool thread_runs;
+        pthread_mutex_t mutex;
+        pthread_cond_t condition;
+        bool trash_waits, ends;
+        Measurement measurements[SLOTS_MAX];
+        size_t n_measurements;
+        int trash_fd;
+        uint64_t sequence; /* of names for folders that move up into the trash; the thread's own */
+};
+
+static DIR *open_directory(int parent_fd, const char *name) {
+        int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        DIR *directory;
+
+        if (fd < 0 && errno == EACCES) {
+                /* Not root, and the run took away its owner's rights. */
+                if (fchmodat(parent_fd, name, 0700, 0) < 0)
+                        return NULL;
+                fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        }
+        if (fd < 0)
+                return NULL;
+        directory = fdopendir(fd);
+        if (!directory)
+                (void) close(fd);
+        return directory;
+}
+
+static bool is_dot(const char *name) {
+        return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Removes one entry of the trash. A folder inside a folder is moved up into the trash and removed
+ * later, so that no depth needs a stack, a descriptor each, or a long path. */
+static void remove_entry(Janitor *janitor, const char *name) {
+        DIR *directory;
+        struct dirent *entry;
+
+        if (unlinkat(janitor->trash_fd, name, 0) == 0)
+                return;
+        directory = open_directory(janitor->trash_fd, name);
+        if (!directory)
+                return;
+        while ((entry = readdir(directory))) {
+                char moved[64];
+
+                if (is_dot(entry->d_name) || unlinkat(dirfd(directory), entry->d_name, 0) == 0 ||
+                    unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR) == 0)
+                        continue;
+                /* Moving a folder changes its "..", which needs the right to write to it. */
+                (void) fchmodat(dirfd(directory), entry->d_name, 0700, 0);
+                (void) snprintf(moved, sizeof(moved), "deep-%ju", (uintmax_t) janitor->sequence++);
+                if (renameat(dirfd(directory), entry->d_name, janitor->trash_fd, moved) < 0)
+                        log_warning("cannot remove a file of a run: %s", strerror(errno));
+        }
+        (void) closedir(directory);
+        (void) unlinkat(janitor->trash_fd, name, AT_REMOVEDIR);
+}
+
+/* One pass over the trash; returns whether anything stood in it. */
+static bool empty_trash_once(Janitor *janitor) {
+        DIR *directory = open_directory(janitor->trash_fd, ".");
+        struct dirent *entry;
+        bool found = false;
+
+        if (!directory)
+                return false;
+        while ((entry = readdir(directory))) {
+                if (is_dot(entry->d_name))
+                        continue;
+                found = true;
+                remove_entry(janitor, entry->d_name);
+        }
+        (void) closedir(directory);
+        return found;
+}
+
+static void empty_trash(Janitor *janitor) {
+        /* Each pass takes one level of depth away. What cannot be removed at all must not keep us
+         * here. */
+        for (unsigned pass = 0; pass < 100000 && empty_trash_once(janitor); pass++)
+                ;
+}
+
+static void measure_directory(int parent_fd, const char *name, unsigned depth, unsigned *entries,
+                              uint64_t *bytes) {
+        DIR *directory;
+        struct dirent *entry;
+        struct stat status;
+
+        if (depth > MEASURE_DEPTH_MAX) {
+                *entries = MEASURE_ENTRIES_MAX;
+                return;
+        }
+        directory = open_directory(parent_fd, name);
+        if (!directory)
+                return;
+        while (*entries < MEASURE_ENTRIES_MAX && (entry = readdir(directory))) {
+                if (is_dot(entry->d_name) ||
+                    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                (*entries)++;
+                *bytes += (uint64_t) status.st_blocks * 512;
+                if (S_ISDIR(status.st_mode))
+                        measure_directory(dirfd(directory), entry->d_name, depth + 1, entries,
+                                          bytes);
+        }
+        (void) closedir(directory);
+}
+
+static void measure(const Measurement *measurement) {
+        uint64_t bytes = 0;
+        unsigned entries = 0;
+
+        measure_directory(measurement->directory_fd, "work", 0, &entries, &bytes);
+        measure_directory(measurement->directory_fd, "tmp", 0, &entries, &bytes);
+        if (entries >= MEASURE_ENTRIES_MAX)
+                bytes = UINT64_MAX - 1;
+        atomic_store((_Atomic uint64_t *) measurement->result, bytes + 1);
+}
+
+static void *janitor_main(void *argument) {
+        Janitor *janitor = argument;
+
+        (void) pthread_mutex_lock(&janitor->mutex);
+        for (;;) {
+                if (janitor->n_measurements > 0) {
+                        Measurement next = janitor->measurements[--janitor->n_measurements];
+
+                        (void) pthread_mutex_unlock(&janitor->mutex);
+                        measure(&next);
+                        (void) close(next.directory_fd);
+                } else if (janitor->trash_waits) {
+                        janitor->trash_waits = false;
+                        (void) pthread_mutex_unlock(&janitor->mutex);
+                        empty_trash(janitor);
+                } else if (janitor->ends) {
+                        break;
+                } else {
+                        (void) pthread_cond_wait(&janitor->condition, &janitor->mutex);
+                        continue;
+                }
+                (void) pthread_mutex_lock(&janitor->mutex);
+        }
+        (void) pthread_mutex_unlock(&janitor->mutex);
+        return NULL;
+}
+
+int janitor_new(int trash_fd, Janitor **ret_janitor) {
+        _cleanup_(janitor_freep) Janitor *janitor = NULL;
+        sigset_t all, before;
+        int r;
+
+        janitor = calloc(1, sizeof(*janitor));
+        if (!janitor)
+                return raise_error(-ENOMEM, "allocate the janitor");
+        janitor->trash_fd = trash_fd;
+        (void) pthread_mutex_init(&janitor->mutex, NULL);
+        (void) pthread_cond_init(&janitor->condition, NULL);
+
+        /* Signals are for the main thread. */
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = pthread_create(&janitor->thread, NULL, janitor_main, janitor);
+        (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r != 0)
+                return raise_error(-r, "start the janitor's thread");
+        janitor->thread_runs = true;
+        *ret_janitor = take_ptr(janitor);
+        return 0;
+}
+
+Janitor *janitor_free(Janitor *janitor) {
+        if (!janitor)
+                return NULL;
+        if (janitor->thread_runs) {
+                (void) pthread_mutex_lock(&janitor->mutex);
+                janitor->trash_waits = true;
+                janitor->ends = true;
+                (void) pthread_cond_signal(&janitor->condition);
+                (void) pthread_mutex_unlock(&janitor->mutex);
+                (void) pthread_join(janitor->thread, NULL);
+        }
+        (void) pthread_cond_destroy(&janitor->condition);
+        (void) pthread_mutex_destroy(&janitor->mutex);
+        free(janitor);
+        return NULL;
+}
+
+void janitor_wake(Janitor *janitor) {
+        (void) pthread_mutex_lock(&janitor->mutex);
+        janitor->trash_waits = true;
+        (void) pthread_cond_signal(&janitor->condition);
+        (void) pthread_mutex_unlock(&janitor->mutex);
+}
+
+void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result) {
+        int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
+
+        /* The thread has a descriptor of its own: the slot may be freed meanwhile. */
+        if (fd < 0)
+                return;
+        (void) pthread_mutex_lock(&janitor->mutex);
+        assert(janitor->n_measurements < SLOTS_MAX);
+        janitor->measurements[janitor->n_measurements++] = (Measurement){fd, result};
+        (void) pthread_cond_signal(&janitor->condition);
+        (void) pthread_mutex_unlock(&janitor->mutex);
+}

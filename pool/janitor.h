@@ -1,0 +1,28 @@
+#pragma once
+/*
+ * janitor: the slow work on files that hostile runs can make slower: removing what they left, and
+ * adding up what they hold. It is done by one thread, so that a million files delay nobody. The
+ * thread touches nothing of the pool but what stands here.
+ */
+
+#include <stdint.h>
+
+#include "kit/cleanup.h"
+
+typedef struct Janitor Janitor;
+
+/* trash_fd: a directory that the janitor empties, again and again; borrowed. Names in it are for
+ * the caller to make unique. */
+_must_check_ int janitor_new(int trash_fd, Janitor **ret_janitor);
+
+/* Empties the trash once more and ends the thread. */
+Janitor *janitor_free(Janitor *janitor);
+DEFINE_CLEANUP(Janitor, janitor_free)
+
+/* Something has been moved into the trash. */
+void janitor_wake(Janitor *janitor);
+
+/* Asks for the bytes under a directory (work/ and tmp/ of a slot): *result is set some time later,
+ * atomically, to bytes + 1. *result must live until janitor_free(). One question at a time for each
+ * result; at most SLOTS_MAX. */
+void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result);

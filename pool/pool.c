@@ -1,0 +1,398 @@
+#include "pool/pool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kit/clock.h"
+#include "kit/error.h"
+#include "kit/log.h"
+#include "pool/internal.h"
+
+#define EVENTS_PER_TURN 64
+
+int pool_watch(Pool *pool, int fd, Source source, unsigned index, unsigned extra) {
+        struct epoll_event event = {
+                .events = source == SOURCE_REQUEST ? EPOLLOUT : EPOLLIN,
+                .data.u64 = source_data(source, index, extra),
+        };
+
+        if (epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                return raise_errno("watch a descriptor of the pool");
+        return 0;
+}
+
+void pool_unwatch(Pool *pool, int fd) {
+        /* ENOENT: it is not watched any more. */
+        (void) epoll_ctl(pool->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* --- life --- */
+
+static void init_timer(Timer *timer, TimerOwner owner, unsigned index) {
+        *timer = (Timer){.position = TIMER_OFF, .what = timer_what(owner, index)};
+}
+
+static int init_slot(Pool *pool, Template *template, unsigned number) {
+        Slot *slot = &pool->slots[number];
+        bool drops = geteuid() == 0 && pool->config.worker_uid_base != 0;
+
+        *slot = (Slot){
+                .number = number,
+                .template = template,
+                .uid = drops ? pool->config.worker_uid_base + number : 0,
+                .worker = WORKER_NONE,
+                .folders = SLOT_FOLDERS_NONE,
+                .spawn_reported = true,
+        };
+        init_timer(&slot->timer, TIMER_SLOT, number);
+        result_reader_init(&slot->result, pool->config.value_bytes_max);
+        slot_list_push(&template->empty, slot);
+        template->n_states[SLOT_EMPTY]++;
+        return workspace_make_slot(&pool->workspace, number, slot->uid, &slot->folders);
+}
+
+static int init_templates(Pool *pool) {
+        unsigned number = 0;
+        int r;
+
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                Template *template = &pool->templates[i];
+
+                *template = (Template){
+                        .pool = pool,
+                        .index = (unsigned) i,
+                        .config = &pool->config.templates[i],
+                        .slots = &pool->slots[number],
+                };
+                init_timer(&template->queue_timer, TIMER_QUEUE, template->index);
+                init_timer(&template->zygote_timer, TIMER_ZYGOTE, template->index);
+                init_timer(&template->spawn_timer, TIMER_SPAWN, template->index);
+                for (unsigned j = 0; j < template->config->workers; j++) {
+                        r = init_slot(pool, template, number++);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
+static int init_descriptors(Pool *pool) {
+        int r;
+
+        r = timer_heap_init(&pool->timers,
+                            pool->n_slots + (uint32_t) pool->config.n_templates * 3 + 2);
+        if (r < 0)
+                return r;
+        pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (pool->epoll_fd < 0)
+                return raise_errno("create the pool's epoll descriptor");
+        return pool_watch(pool, pool->timers.fd, SOURCE_TIMERS, 0, 0);
+}
+
+int pool_new(const PoolConfig *config, Pool **ret_pool) {
+        _cleanup_(pool_freep) Pool *pool = NULL;
+        long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
+        int r;
+
+        pool = calloc(1, sizeof(*pool));
+        if (!pool)
+                return raise_error(-ENOMEM, "allocate the pool");
+        pool->config = *config;
+        pool->epoll_fd = -1;
+        pool->timers.fd = -1;
+        pool->workspace.root_fd = pool->workspace.trash_fd = -1;
+        pool->n_cores = n_cores > 0 ? (unsigned) n_cores : 1;
+        init_timer(&pool->sweep_timer, TIMER_SWEEP, 0);
+        init_timer(&pool->quiet_timer, TIMER_QUIET, 0);
+        for (size_t i = 0; i < config->n_templates; i++)
+                pool->n_slots += config->templates[i].workers;
+        if (pool->n_slots == 0 || pool->n_slots > SLOTS_MAX)
+                return raise_error(-EINVAL,
+                                   "the templates have %u workers together; 1 to %d are possible",
+                                   pool->n_slots, SLOTS_MAX);
+
+        pool->slots = calloc(pool->n_slots, sizeof(*pool->slots));
+        pool->templates = calloc(config->n_templates, sizeof(*pool->templates));
+        if (!pool->slots || !pool->templates)
+                return raise_error(-ENOMEM, "allocate %u slots", pool->n_slots);
+        /* What a worker's processes leave behind becomes ours to kill and to wait for. */
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+                return raise_errno("become a subreaper");
+        r = init_descriptors(pool);
+        if (r == 0)
+                r = workspace_open(&pool->workspace, config->work_directory);
+        if (r == 0)
+                r = init_templates(pool);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < config->n_templates; i++)
+                generation_start(&pool->templates[i]);
+        r = timer_heap_arm(&pool->timers);
+        if (r < 0)
+                return r;
+        *ret_pool = take_ptr(pool);
+        return 0;
+}
+
+/* Runs in flight get no callback any more: who frees the pool has drained it, or wants to go at
+ * once. */
+static void free_slot(Slot *slot) {
+        if (slot->worker.pid > 0) {
+                worker_kill(&slot->worker);
+                (void) waitpid(slot->worker.pid, NULL, 0);
+        }
+        slot->run = run_free(slot->run);
+        for (int i = 0; i < _RUN_STREAMS; i++)
+                output_done(&slot->output[i]);
+        result_reader_done(&slot->result);
+        worker_close(&slot->worker);
+        slot_folders_close(&slot->folders);
+}
+
+/* Whoever is still our child when zygotes and workers are gone is a stray. */
+static void wait_for_strays(Pool *pool) {
+        for (unsigned i = 0; i < 200; i++) {
+                pool->sweep_wanted = true;
+                spares_sweep(pool);
+                if (!pool->sweep_wanted)
+                        return;
+                (void) usleep(1000);
+        }
+}
+
+Pool *pool_free(Pool *pool) {
+        if (!pool)
+                return NULL;
+        /* Zygotes first, so that nobody forks any more. */
+        for (size_t i = 0; pool->templates && i < pool->config.n_templates; i++) {
+                Template *template = &pool->templates[i];
+
+                generation_stop(template);
+                template->outstanding = 0;
+                while (template->queue_first)
+                        run_free(queue_pop(template));
+        }
+        for (unsigned i = 0; pool->slots && i < pool->n_slots; i++) {
+                if (pool->slots[i].template)
+                        free_slot(&pool->slots[i]);
+        }
+        if (pool->templates && pool->slots && pool->timers.timers)
+                wait_for_strays(pool);
+        workspace_close(&pool->workspace);
+        timer_heap_done(&pool->timers);
+        close_fd(&pool->epoll_fd);
+        free(pool->slots);
+        free(pool->templates);
+        free(pool);
+        return NULL;
+}
+
+/* --- the descriptor --- */
+
+int pool_fd(const Pool *pool) {
+        return pool->epoll_fd;
+}
+
+static void on_timer(Pool *pool, const Timer *timer, uint64_t now_ns) {
+        unsigned index = timer->what & 0xffff;
+
+        switch ((TimerOwner) (timer->what >> 16)) {
+        case TIMER_SLOT:
+                slot_on_timer(&pool->slots[index], now_ns);
+                break;
+        case TIMER_QUEUE:
+                queue_expire(&pool->templates[index], now_ns);
+                break;
+        case TIMER_ZYGOTE:
+                generation_on_timer(&pool->templates[index]);
+                break;
+        case TIMER_SPAWN:
+                generation_on_spawn_timer(&pool->templates[index]);
+                break;
+        case TIMER_SWEEP:
+        case TIMER_QUIET:
+                /* Their work is done at the end of every turn. */
+                break;
+        }
+}
+
+static void on_event(Pool *pool, const struct epoll_event *event) {
+        unsigned index = (unsigned) (event->data.u64 >> 32) & 0xffffff;
+
+        switch ((Source) (event->data.u64 >> 56)) {
+        case SOURCE_TIMERS:
+                timer_heap_acknowledge(&pool->timers);
+                break;
+        case SOURCE_RESULT:
+                slot_on_result(&pool->slots[index]);
+                break;
+        case SOURCE_EXIT:
+                slot_on_exit(&pool->slots[index]);
+                break;
+        case SOURCE_STDOUT:
+                slot_on_stream(&pool->slots[index], RUN_STDOUT);
+                break;
+        case SOURCE_STDERR:
+                slot_on_stream(&pool->slots[index], RUN_STDERR);
+                break;
+        case SOURCE_REQUEST:
+                slot_on_request_writable(&pool->slots[index]);
+                break;
+        case SOURCE_ZYGOTE:
+                generation_on_report(&pool->templates[index], (unsigned) event->data.u64);
+                break;
+        }
+}
+
+/* What follows from all that has happened: waiting runs start, slots are filled. */
+static void settle_pool(Pool *pool) {
+        if (pool->sweep_wanted)
+                spares_sweep(pool);
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                spares_assign(&pool->templates[i]);
+                spares_refill(&pool->templates[i]);
+        }
+}
+
+int pool_dispatch(Pool *pool) {
+        struct epoll_event events[EVENTS_PER_TURN];
+        uint64_t now_ns;
+        Timer *timer;
+        int n;
+
+        n = epoll_wait(pool->epoll_fd, events, EVENTS_PER_TURN, 0);
+        if (n < 0 && errno != EINTR)
+                return raise_errno("wait for the pool's descriptors");
+        for (int i = 0; i < n; i++)
+                on_event(pool, &events[i]);
+
+        /* After the events: a result that came in time counts. */
+        now_ns = clock_now_ns();
+        while ((timer = timer_due(&pool->timers, now_ns)))
+                on_timer(pool, timer, now_ns);
+        settle_pool(pool);
+        return timer_heap_arm(&pool->timers);
+}
+
+/* --- what a caller may ask --- */
+
+int pool_find_template(const Pool *pool, Slice name) {
+        if (name.size == 0)
+                return 0;
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                if (slice_equals(name, pool->config.templates[i].name))
+                        return (int) i;
+        }
+        return -1;
+}
+
+const TemplateConfig *pool_template(const Pool *pool, unsigned index) {
+        assert(index < pool->config.n_templates);
+        return &pool->config.templates[index];
+}
+
+int pool_submit(Pool *pool, const RunRequest *request, const RunCallbacks *callbacks, void *data,
+                Run **ret_run) {
+        Run *run;
+        int r;
+
+        assert(request->template <pool->config.n_templates);
+        if (pool->draining)
+                return POOL_E_DRAINING;
+        if (pool->n_queued >= pool->config.queue_max) {
+                pool->counters.refused++;
+                return POOL_E_QUEUE_FULL;
+        }
+        r = run_new(pool, request, &run);
+        if (r != 0)
+                return r;
+        run->callbacks = *callbacks;
+        run->data = data;
+        queue_push(run);
+        spares_assign(run->template);
+        *ret_run = run;
+        return timer_heap_arm(&pool->timers);
+}
+
+void pool_cancel(Pool *pool, Run *run) {
+        pool->counters.runs[RUN_CANCELLED]++;
+        if (run->slot) {
+                slot_move(run->slot, SLOT_EV_CANCEL);
+                return;
+        }
+        queue_remove(run);
+        run_free(run);
+}
+
+unsigned pool_retry_after_s(const Pool *pool) {
+        /* How long what waits will take, were every slot to go on as it did on average. */
+        uint64_t ns = pool->run_ns * (pool->n_queued + 1) / pool->n_slots;
+        uint64_t seconds = ns / NS_PER_S + 1;
+
+        return seconds < 60 ? (unsigned) seconds : 60;
+}
+
+void pool_reload(Pool *pool) {
+        for (size_t i = 0; i < pool->config.n_templates; i++)
+                generation_start(&pool->templates[i]);
+        /* The caller's loop looks at the descriptor again; the timers must stand right until then.
+         */
+        if (timer_heap_arm(&pool->timers) < 0)
+                log_error("the pool's timers cannot be armed");
+}
+
+void pool_drain(Pool *pool) {
+        pool->draining = true;
+}
+
+bool pool_is_idle(const Pool *pool) {
+        return pool->n_queued == 0 && pool->n_busy == 0;
+}
+
+bool pool_is_ready(const Pool *pool) {
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                const Template *template = &pool->templates[i];
+
+                if (!template->was_ready || template->n_states[SLOT_IDLE] +
+                                                            template->n_states[SLOT_TOUCHING] +
+                                                            template->n_states[SLOT_BUSY] ==
+                                                    0)
+                        return false;
+        }
+        return true;
+}
+
+void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_state) {
+        const Template *template = &pool->templates[index];
+        const unsigned *n = template->n_states;
+
+        *ret_state = (TemplateState){
+                .ready = template->zygote != NULL,
+                .generation = template->generations,
+                .restarts = template->restarts,
+                .zygote_pid = template->zygote ? zygote_pid(template->zygote) : 0,
+                .doing = template->doing ? template->doing : "",
+                .failure = template->failure,
+                .about = template->about ? template->about : "{}",
+                .start_ms = template->start_ms,
+                .workers = template->config->workers,
+                .starting = n[SLOT_STARTING],
+                .idle = n[SLOT_IDLE] + n[SLOT_TOUCHING],
+                .touched = template->idle[1].n,
+                .busy = n[SLOT_BUSY],
+                .retiring = n[SLOT_RETIRING],
+                .queued = template->n_queued,
+        };
+}
+
+void pool_counters(const Pool *pool, PoolCounters *ret_counters) {
+        *ret_counters = pool->counters;
+        ret_counters->queued = pool->n_queued;
+        ret_counters->busy = pool->n_busy;
+}

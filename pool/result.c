@@ -1,0 +1,198 @@
+#include "pool/result.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "jsontext/scan.h"
+#include "wire/frame.h"
+
+/* A small run's bytes are kept allocated for the next run; a large one's are given back. */
+#define KEEP_CAPACITY 16384
+
+/* The most one result may hold: three documents, the displays, four texts, and the headers. */
+static size_t bytes_max(size_t value_bytes_max) {
+        return value_bytes_max * 5 + 4 * (size_t) RESULT_TEXT_MAX + 128 * sizeof(FrameHeader) +
+               4096;
+}
+
+void result_reader_init(ResultReader *reader, size_t value_bytes_max) {
+        *reader = (ResultReader){
+                .bytes = BUFFER_INIT(bytes_max(value_bytes_max)),
+                .value_bytes_max = value_bytes_max,
+        };
+}
+
+void result_reader_done(ResultReader *reader) {
+        buffer_done(&reader->bytes);
+}
+
+void result_reader_restart(ResultReader *reader) {
+        if (reader->bytes.capacity > KEEP_CAPACITY)
+                buffer_done(&reader->bytes);
+        reader->bytes.size = 0;
+        reader->parsed = 0;
+        memset(reader->present, 0, sizeof(reader->present));
+        reader->n_displays = 0;
+        reader->display_bytes = 0;
+        reader->displays_truncated = false;
+        reader->ended = false;
+        reader->end = (ResultEnd){0};
+}
+
+/* Checks one part by its kind; false makes it a violation. */
+static bool part_is_sound(const ResultReader *reader, const Frame *frame) {
+        switch ((ResultKind) frame->kind) {
+        case RESULT_DISPLAY:
+        case RESULT_VALUE:
+        case RESULT_VARIABLES:
+                return frame->body.size <= reader->value_bytes_max &&
+                       json_is(frame->body, JSON_OBJECT, 0);
+        case RESULT_REPRS:
+                return frame->body.size <= reader->value_bytes_max &&
+                       json_is(frame->body, JSON_ARRAY, 0);
+        case RESULT_ERROR_TYPE:
+        case RESULT_ERROR_MESSAGE:
+        case RESULT_ERROR_TRACEBACK:
+                return frame->body.size <= RESULT_TEXT_MAX;
+        case RESULT_ERROR_LINE:
+                return frame->body.size == sizeof(uint32_t);
+        case RESULT_END:
+                return frame->body.size == sizeof(ResultEnd);
+        case RESULT_READY:
+        case RESULT_FAILED:
+        case RESULT_TOUCHED:
+        case _RESULT_KIND_MAX:
+                break;
+        }
+        return false;
+}
+
+/* Past the bounds, a display is forgotten at once: many figures are no reason to fail an honest
+ * run. */
+static bool is_one_display_too_many(const ResultReader *reader, const Frame *frame) {
+        return frame->kind == RESULT_DISPLAY &&
+               (reader->n_displays == RESULT_DISPLAYS_MAX ||
+                reader->display_bytes + frame->body.size > reader->value_bytes_max);
+}
+
+static void forget_frame(ResultReader *reader, size_t used) {
+        uint8_t *frame = reader->bytes.data + reader->parsed;
+
+        reader->displays_truncated = true;
+        memmove(frame, frame + used, reader->bytes.size - reader->parsed - used);
+        reader->bytes.size -= used;
+}
+
+static bool keep_part(ResultReader *reader, const Frame *frame) {
+        ResultSpan span = {(size_t) (frame->body.data - reader->bytes.data), frame->body.size};
+
+        if (!part_is_sound(reader, frame))
+                return false;
+        if (frame->kind == RESULT_DISPLAY) {
+                reader->displays[reader->n_displays++] = span;
+                reader->display_bytes += span.size;
+                return true;
+        }
+        if (reader->present[frame->kind])
+                return false;
+        reader->present[frame->kind] = true;
+        reader->spans[frame->kind] = span;
+        return true;
+}
+
+ResultNext result_next(ResultReader *reader, SlotState state, unsigned *ret_kind,
+                       SlotEvent *ret_event) {
+        Slice rest =
+                slice_of(reader->bytes.data + reader->parsed, reader->bytes.size - reader->parsed);
+        size_t body_max = reader->value_bytes_max;
+        size_t used;
+        Frame frame;
+        int part;
+
+        if (body_max < RESULT_TEXT_MAX)
+                body_max = RESULT_TEXT_MAX;
+
+        switch (frame_parse(rest, body_max, &frame, &used)) {
+        case FRAME_INCOMPLETE:
+                return RESULT_NEXT_NONE;
+        case FRAME_MALFORMED:
+                *ret_event = SLOT_EV_VIOLATION;
+                return RESULT_NEXT_EVENT;
+        case FRAME_COMPLETE:
+                break;
+        }
+
+        *ret_kind = frame.kind;
+        *ret_event = slot_event_of_frame(state, frame.kind, &part);
+        if (part) {
+                if (is_one_display_too_many(reader, &frame)) {
+                        forget_frame(reader, used);
+                        *ret_kind = 0;
+                        return RESULT_NEXT_PART;
+                }
+                if (!keep_part(reader, &frame)) {
+                        *ret_event = SLOT_EV_VIOLATION;
+                        return RESULT_NEXT_EVENT;
+                }
+                reader->parsed += used;
+                return RESULT_NEXT_PART;
+        }
+        if (*ret_event == SLOT_EV_VIOLATION)
+                return RESULT_NEXT_EVENT;
+        if (*ret_event == SLOT_EV_END) {
+                /* The run is over with this frame: whatever stands behind it was not written by our
+                 * harness. */
+                if (!part_is_sound(reader, &frame) || used != rest.size) {
+                        *ret_event = SLOT_EV_VIOLATION;
+                        return RESULT_NEXT_EVENT;
+                }
+                memcpy(&reader->end, frame.body.data, sizeof(reader->end));
+                reader->ended = true;
+        } else if (frame.body.size != 0) {
+                *ret_event = SLOT_EV_VIOLATION;
+        }
+        reader->parsed += used;
+        return RESULT_NEXT_EVENT;
+}
+
+static Slice at(const ResultReader *reader, ResultSpan span) {
+        return slice_of(reader->bytes.data + span.offset, span.size);
+}
+
+Slice result_last_display(ResultReader *reader) {
+        assert(reader->n_displays > 0);
+        return at(reader, reader->displays[reader->n_displays - 1]);
+}
+
+Slice result_failure(const ResultReader *reader) {
+        Frame frame;
+        size_t used;
+        Slice rest =
+                slice_of(reader->bytes.data + reader->parsed, reader->bytes.size - reader->parsed);
+
+        if (frame_parse(rest, RESULT_TEXT_MAX, &frame, &used) != FRAME_COMPLETE ||
+            frame.kind != RESULT_FAILED)
+                return SLICE_NULL;
+        return frame.body;
+}
+
+static Slice part_of(const ResultReader *reader, ResultKind kind) {
+        return reader->present[kind] ? at(reader, reader->spans[kind]) : SLICE_NULL;
+}
+
+void result_fill(ResultReader *reader, RunResult *result) {
+        result->value = part_of(reader, RESULT_VALUE);
+        result->variables = part_of(reader, RESULT_VARIABLES);
+        result->variables_repr = part_of(reader, RESULT_REPRS);
+        result->error.type = part_of(reader, RESULT_ERROR_TYPE);
+        result->error.message = part_of(reader, RESULT_ERROR_MESSAGE);
+        result->error.traceback = part_of(reader, RESULT_ERROR_TRACEBACK);
+        if (reader->present[RESULT_ERROR_LINE])
+                memcpy(&result->error.line, part_of(reader, RESULT_ERROR_LINE).data,
+                       sizeof(uint32_t));
+        for (size_t i = 0; i < reader->n_displays; i++)
+                reader->display_slices[i] = at(reader, reader->displays[i]);
+        result->displays = reader->display_slices;
+        result->n_displays = reader->n_displays;
+        result->displays_truncated = reader->displays_truncated;
+}

@@ -1,0 +1,57 @@
+#pragma once
+/*
+ * result: collects the frames of a worker. No I/O: bytes in, events out. The bytes may be hostile;
+ * what is kept is bounded, and a document is proven to be JSON before anybody else sees it.
+ */
+
+#include <stdbool.h>
+
+#include "kit/bytes.h"
+#include "pool/run.h"
+#include "pool/slot.h"
+#include "wire/run.h"
+
+typedef struct ResultSpan {
+        size_t offset, size;
+} ResultSpan;
+
+typedef struct ResultReader {
+        Buffer bytes;  /* everything of the current run; spans point into it */
+        size_t parsed; /* bytes that have become frames */
+        size_t value_bytes_max;
+        bool present[_RESULT_KIND_MAX];
+        ResultSpan spans[_RESULT_KIND_MAX];
+        ResultSpan displays[RESULT_DISPLAYS_MAX];
+        Slice display_slices[RESULT_DISPLAYS_MAX]; /* made by result_fill() */
+        size_t n_displays;
+        size_t display_bytes; /* of all displays kept; at most value_bytes_max */
+        bool displays_truncated;
+        bool ended; /* the final frame has come */
+        ResultEnd end;
+} ResultReader;
+
+void result_reader_init(ResultReader *reader, size_t value_bytes_max);
+void result_reader_done(ResultReader *reader);
+
+/* Forgets all frames, so that the next run can be read; keeps the store if it is small. */
+void result_reader_restart(ResultReader *reader);
+
+/* What the next frame is, in that state. */
+typedef enum ResultNext {
+        RESULT_NEXT_NONE,  /* no whole frame there */
+        RESULT_NEXT_PART,  /* a part of a result was kept; *ret_kind says which; 0: it was one
+                              display too many */
+        RESULT_NEXT_EVENT, /* *ret_event */
+} ResultNext;
+
+ResultNext result_next(ResultReader *reader, SlotState state, unsigned *ret_kind,
+                       SlotEvent *ret_event);
+
+/* The body of the display that came last. */
+Slice result_last_display(ResultReader *reader);
+
+/* The text of a RESULT_FAILED frame at the start of what has been read, or an empty slice. */
+Slice result_failure(const ResultReader *reader);
+
+/* Points the result's documents into the reader. */
+void result_fill(ResultReader *reader, RunResult *result);

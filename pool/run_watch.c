@@ -1,0 +1,250 @@
+/* run_watch: looking after one run while it runs: its request goes in, its streams come out, its
+ * limits hold. */
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "kit/clock.h"
+#include "kit/error.h"
+#include "kit/log.h"
+#include "pool/internal.h"
+#include "wire/frame.h"
+
+#define READ_CHUNK 65536
+
+/* Most runs end sooner than this. Until then their pipes (64 KiB each) hold what they print, and
+ * nobody wakes up for it. */
+#define FIRST_LOOK_NS (1 * NS_PER_MS)
+
+/* Between two looks at a run's memory and clock; less when memory may run out before. */
+#define LOOK_NS     (50 * NS_PER_MS)
+#define LOOK_MIN_NS (2 * NS_PER_MS)
+
+/* A process can dirty about so many bytes in a nanosecond: two gibibytes a second. */
+#define GROWTH_BYTES_PER_NS 2
+
+/* Files are counted less often: it means reading folders. */
+#define DISK_LOOK_NS (200 * NS_PER_MS)
+
+/* Chunks read from one stream in one turn, so that a flood does not keep others waiting. */
+#define CHUNKS_PER_TURN 16
+
+/* A worker may have made its pipes larger, up to /proc/sys/fs/pipe-max-size, 1 MiB as a rule. */
+#define CHUNKS_AT_END 32
+
+static void send_message(Slot *slot) {
+        Run *run = slot->run;
+
+        while (slot->message_sent < run->message.size) {
+                ssize_t n = write(slot->worker.request_fd, run->message.data + slot->message_sent,
+                                  run->message.size - slot->message_sent);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        break;
+                slot->message_sent += (size_t) n;
+        }
+
+        if (slot->message_sent == 0) {
+                /* It died while it was idle, and nobody has noticed yet: another worker takes the
+                 * run. */
+                slot->run = NULL;
+                run->slot = NULL;
+                queue_push_front(run);
+                slot_move(slot, SLOT_EV_CANCEL);
+        } else if (slot->message_sent == run->message.size) {
+                if (slot->request_watched)
+                        pool_unwatch(run->pool, slot->worker.request_fd);
+                slot->request_watched = false;
+                /* Nothing later will be read from it, and the copy is large. A kept worker needs
+                 * its pipe. */
+                buffer_done(&run->message);
+        } else if (errno == EAGAIN && !slot->request_watched) {
+                slot->request_watched = pool_watch(run->pool, slot->worker.request_fd,
+                                                   SOURCE_REQUEST, slot->number, 0) == 0;
+                if (!slot->request_watched)
+                        slot_end_run(slot, CAUSE_INTERNAL);
+        }
+        /* EPIPE after a part was sent: the worker has died over it, which its pidfd will tell. */
+}
+
+void slot_on_request_writable(Slot *slot) {
+        if (slot->state == SLOT_BUSY)
+                send_message(slot);
+}
+
+static void watch_streams(Slot *slot) {
+        Pool *pool = slot->template->pool;
+
+        if (slot->streams_watched)
+                return;
+        slot->streams_watched = true;
+        for (int i = 0; i < _RUN_STREAMS; i++) {
+                if (slot->worker.stream_fds[i] >= 0 &&
+                    pool_watch(pool, slot->worker.stream_fds[i], SOURCE_STDOUT + (unsigned) i,
+                               slot->number, 0) < 0)
+                        log_warning("cannot watch a stream of slot %u", slot->number);
+        }
+}
+
+void slot_send_run(Slot *slot) {
+        Run *run = slot->run;
+        Pool *pool = run->pool;
+        uint64_t now_ns = clock_now_ns();
+
+        run->slot = slot;
+        slot->cause = CAUSE_NONE;
+        slot->exited = false;
+        slot->message_sent = 0;
+        slot->started_ns = now_ns;
+        slot->queue_ns = now_ns - run->submitted_ns;
+        slot->wall_deadline_ns = now_ns + run->limits.of[LIMIT_WALL_MS] * NS_PER_MS;
+        slot->usage = (RunUsage){0};
+        for (int i = 0; i < _RUN_STREAMS; i++)
+                output_start(&slot->output[i], run->limits.of[LIMIT_OUTPUT_BYTES]);
+        meter_start(&slot->worker.meter);
+        pool->last_activity_ns = now_ns;
+
+        timer_set(&pool->timers, &slot->timer, now_ns + FIRST_LOOK_NS);
+        send_message(slot);
+        if (slot->state == SLOT_BUSY && run->callbacks.output)
+                watch_streams(slot);
+}
+
+void slot_send_touch(Slot *slot) {
+        FrameHeader header = frame_header(REQUEST_TOUCH, 0);
+
+        /* The pipe is empty, so a header fits. If the worker has died, its pidfd will tell. */
+        if (write(slot->worker.request_fd, &header, sizeof(header)) != sizeof(header))
+                log_debug("slot %u cannot be touched", slot->number);
+}
+
+/* Reads up to that many chunks; stops when the pipe is empty. */
+static void read_stream(Slot *slot, RunStream stream, unsigned chunks) {
+        static uint8_t chunk[READ_CHUNK]; /* one thread, and nothing of it is kept */
+        Run *run = slot->run;
+        OutputCapture *capture = &slot->output[stream];
+        int *fd = &slot->worker.stream_fds[stream];
+
+        for (unsigned i = 0; i < chunks && *fd >= 0; i++) {
+                ssize_t n = read(*fd, chunk, sizeof(chunk));
+                uint64_t room = run->limits.of[LIMIT_OUTPUT_BYTES];
+
+                if (n == 0) {
+                        /* Every writer has closed it. A watched descriptor would now be readable
+                         * for ever. */
+                        close_fd(fd);
+                        return;
+                }
+                if (n < 0)
+                        return;
+                room = room > capture->total ? room - capture->total : 0;
+                if (run->callbacks.output && room > 0)
+                        run->callbacks.output(
+                                run->data, stream,
+                                slice_of(chunk, (size_t) n < room ? (size_t) n : room));
+                if (output_append(capture, slice_of(chunk, (size_t) n)) < 0 &&
+                    slot->cause == CAUSE_NONE)
+                        slot->cause = CAUSE_INTERNAL;
+                if ((size_t) n < sizeof(chunk))
+                        return;
+        }
+}
+
+static void check_output(Slot *slot) {
+        Run *run = slot->run;
+
+        if (!run->output_overrun_kills || slot->cause != CAUSE_NONE)
+                return;
+        for (int i = 0; i < _RUN_STREAMS; i++) {
+                if (slot->output[i].total > run->limits.of[LIMIT_OUTPUT_BYTES])
+                        slot->cause = CAUSE_OUTPUT;
+        }
+}
+
+void slot_on_stream(Slot *slot, RunStream stream) {
+        if (slot->state != SLOT_BUSY)
+                return;
+        read_stream(slot, stream, CHUNKS_PER_TURN);
+        check_output(slot);
+        if (slot->cause != CAUSE_NONE)
+                slot_end_run(slot, slot->cause);
+}
+
+void slot_drain_streams(Slot *slot) {
+        for (int i = 0; i < _RUN_STREAMS; i++)
+                read_stream(slot, (RunStream) i, CHUNKS_AT_END);
+        check_output(slot);
+}
+
+/* Asks for the bytes in its folders, and looks at the answer to the last question. */
+static bool overruns_disk(Slot *slot, uint64_t now_ns) {
+        Pool *pool = slot->template->pool;
+        uint64_t answer = __atomic_load_n(&slot->disk_answer, __ATOMIC_ACQUIRE);
+        bool concerns_this_run = slot->disk_asked_run == slot->started_ns;
+
+        if (slot->disk_asked_ns != 0 && answer == 0)
+                return false;
+        if (slot->disk_asked_ns == 0 || now_ns - slot->disk_asked_ns >= DISK_LOOK_NS) {
+                if (now_ns - slot->started_ns >= DISK_LOOK_NS) {
+                        slot->disk_asked_ns = now_ns;
+                        slot->disk_asked_run = slot->started_ns;
+                        __atomic_store_n(&slot->disk_answer, 0, __ATOMIC_RELEASE);
+                        janitor_measure(pool->workspace.janitor, slot->folders.directory_fd,
+                                        &slot->disk_answer);
+                }
+        }
+        return concerns_this_run && answer > 0 &&
+               answer - 1 > slot->run->limits.of[LIMIT_DISK_MB] << 20;
+}
+
+void slot_check_limits(Slot *slot, uint64_t now_ns) {
+        Pool *pool = slot->template->pool;
+        const RunLimits *limits = &slot->run->limits;
+        uint64_t cpu_limit_ns = limits->of[LIMIT_CPU_MS] * NS_PER_MS;
+        uint64_t memory_limit = limits->of[LIMIT_MEMORY_MB] << 20;
+        uint64_t cpu_ns = meter_cpu_ns(&slot->worker.meter);
+        uint64_t growth =
+                meter_growth_bytes(&slot->worker.meter, meter_memory(&slot->worker.meter));
+        uint64_t next_ns = LOOK_NS;
+
+        if (now_ns >= slot->wall_deadline_ns) {
+                slot_end_run(slot, CAUSE_WALL);
+                return;
+        }
+        if (cpu_ns > cpu_limit_ns) {
+                slot_end_run(slot, CAUSE_CPU);
+                return;
+        }
+        if (growth > memory_limit) {
+                slot_end_run(slot, CAUSE_MEMORY);
+                return;
+        }
+        if (overruns_disk(slot, now_ns)) {
+                slot_end_run(slot, CAUSE_DISK);
+                return;
+        }
+        watch_streams(slot);
+
+        /* The next look comes when the first limit can be reached at the earliest, but not too
+         * often. */
+        if ((memory_limit - growth) / GROWTH_BYTES_PER_NS < next_ns)
+                next_ns = (memory_limit - growth) / GROWTH_BYTES_PER_NS;
+        if ((cpu_limit_ns - cpu_ns) / pool->n_cores < next_ns)
+                next_ns = (cpu_limit_ns - cpu_ns) / pool->n_cores;
+        if (next_ns < LOOK_MIN_NS)
+                next_ns = LOOK_MIN_NS;
+        if (slot->wall_deadline_ns - now_ns < next_ns)
+                next_ns = slot->wall_deadline_ns - now_ns;
+        timer_set(&pool->timers, &slot->timer, now_ns + next_ns);
+}
+
+void slot_take_usage(Slot *slot) {
+        slot->usage.wall_ns = clock_now_ns() - slot->started_ns;
+        slot->usage.queue_ns = slot->queue_ns;
+        if (!slot->exited) {
+                slot->usage.cpu_ns = meter_cpu_ns(&slot->worker.meter);
+                slot->usage.peak_memory_kb = meter_memory(&slot->worker.meter).peak_kb;
+        }
+}

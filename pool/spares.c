@@ -1,0 +1,266 @@
+/* spares: keeps every slot filled with a warm worker, and gives waiting runs to idle ones. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kit/clock.h"
+#include "kit/error.h"
+#include "kit/log.h"
+#include "pool/internal.h"
+#include "pool/request.h"
+
+/* Commands a zygote may have before it: one that it works at, and one so that it need not wait. */
+#define OUTSTANDING_MAX 2
+
+/* Pages are touched when nobody has asked for anything for this long. */
+#define QUIET_NS (3 * NS_PER_MS)
+
+/* RLIMIT_NPROC counts the threads and processes of a uid. As root, each slot has a uid of its own;
+ * else all share the server's, whatever else runs under it, and the bound can only be a coarse one.
+ */
+#define THREADS_MAX      64
+#define SHARED_TASKS_MAX 4096
+
+void slot_list_push(SlotList *list, Slot *slot) {
+        slot->next = list->first;
+        list->first = slot;
+        list->n++;
+}
+
+void slot_list_remove(SlotList *list, Slot *slot) {
+        Slot **at = &list->first;
+
+        while (*at != slot)
+                at = &(*at)->next;
+        *at = slot->next;
+        slot->next = NULL;
+        list->n--;
+}
+
+Slot *slot_list_first(const SlotList *list) {
+        return list->first;
+}
+
+/* The worker that was ready last is the warmest in the caches. */
+static Slot *choose_idle(const Template *template, bool heavy) {
+        Slot *slot = slot_list_first(&template->idle[heavy]);
+
+        return slot ? slot : slot_list_first(&template->idle[!heavy]);
+}
+
+void spares_assign(Template *template) {
+        while (template->queue_first) {
+                Slot *slot = choose_idle(template, template->queue_first->heavy);
+
+                if (!slot)
+                        return;
+                slot->run = queue_pop(template);
+                slot_move(slot, SLOT_EV_ASSIGN);
+        }
+}
+
+static SpawnCommand command_for(const Slot *slot) {
+        const Template *template = slot->template;
+        const TemplateConfig *config = template->config;
+        const LimitPolicy *limits = &config->limits;
+        SpawnCommand command = {
+                .kind = ZYGOTE_SPAWN,
+                .slot = slot->number,
+                .uid = slot->uid,
+                .gid = slot->uid,
+                .memory_bytes = (limits->maximum[LIMIT_MEMORY_MB] << 20) + ADDRESS_SPACE_SLACK,
+                .file_bytes = limits->maximum[LIMIT_DISK_MB] << 20,
+                .cpu_seconds = limits->maximum[LIMIT_CPU_MS] / 1000 + 1,
+                .tasks = SHARED_TASKS_MAX,
+        };
+
+        /* While runs wait, the rehearsal would only keep them waiting. */
+        if (template->n_queued == 0)
+                command.flags |= SPAWN_REHEARSE;
+        if (config->recycle == RECYCLE_RESET) {
+                /* A kept worker's clock goes on over its runs: the limit of one run is the
+                 * supervisor's to hold. */
+                command.cpu_seconds = UINT32_MAX;
+                command.flags |= SPAWN_RESET | SPAWN_REHEARSE;
+        }
+        if (config->subprocesses)
+                command.flags |= SPAWN_SUBPROCESSES;
+        if (slot->uid != 0) {
+                command.flags |= SPAWN_DROP_IDS;
+                command.tasks = (uint32_t) limits->maximum[LIMIT_PROCESSES] + THREADS_MAX;
+        }
+        (void) snprintf(command.directory, sizeof(command.directory), "%s/%u",
+                        template->pool->workspace.path, slot->number);
+        return command;
+}
+
+static int spawn(Slot *slot) {
+        Template *template = slot->template;
+        Pool *pool = template->pool;
+        SpawnCommand command = command_for(slot);
+        int fds[_SPAWN_FDS];
+        int r;
+
+        r = worker_open(&slot->worker, fds);
+        if (r < 0)
+                return r;
+        fds[SPAWN_FD_DIRECTORY] = slot->folders.directory_fd;
+        r = zygote_spawn(template->zygote, &command, fds);
+        close_child_fds(fds);
+        if (r < 0) {
+                worker_close(&slot->worker);
+                return r;
+        }
+
+        slot->generation = template->zygote_generation;
+        slot->spawn_reported = false;
+        slot->was_ready = false;
+        slot->streams_watched = false;
+        slot->request_watched = false;
+        slot->worker.pid = 0;
+        template->outstanding++;
+        pool->counters.workers_started++;
+        if (template->outstanding == 1)
+                timer_set(&pool->timers, &template->spawn_timer,
+                          clock_now_ns() + SPAWN_REPORT_TIMEOUT_NS);
+        slot_move(slot, SLOT_EV_SPAWN);
+        return 0;
+}
+
+/* As many as this may be out of service at once because they are old. */
+static unsigned retire_room(const Template *template) {
+        unsigned away = template->n_states[SLOT_EMPTY] + template->n_states[SLOT_STARTING] +
+                        template->n_states[SLOT_RETIRING];
+        unsigned most = (template->config->workers + 3) / 4;
+
+        return away < most ? most - away : 0;
+}
+
+/* Idle workers of an older generation make room as long as enough others are there. */
+static void retire_old(Template *template) {
+        unsigned room = retire_room(template);
+
+        for (int touched = 0; touched < 2; touched++) {
+                Slot *next, *slot = slot_list_first(&template->idle[touched]);
+
+                for (; slot && room > 0; slot = next) {
+                        next = slot->next;
+                        if (slot->generation == template->zygote_generation)
+                                continue;
+                        slot_move(slot, SLOT_EV_RETIRE);
+                        room--;
+                }
+        }
+}
+
+/*
+ * Touching costs some milliseconds of a core, so it waits until every slot is filled, a core is
+ * free, and nothing has happened for a while. One at a time, so that a burst finds the others
+ * ready.
+ */
+static void touch(Template *template) {
+        Pool *pool = template->pool;
+        unsigned filled = template->n_states[SLOT_IDLE] + template->n_states[SLOT_BUSY];
+        unsigned usable = template->config->workers - template->n_states[SLOT_QUARANTINED];
+        uint64_t now_ns;
+
+        if (template->idle[1].n >= template->config->touched || template->idle[0].n == 0 ||
+            filled < usable || pool->n_touching > 0 || pool->n_busy + 1 > pool->n_cores)
+                return;
+        now_ns = clock_now_ns();
+        if (now_ns < pool->last_activity_ns + QUIET_NS) {
+                timer_set(&pool->timers, &pool->quiet_timer, pool->last_activity_ns + QUIET_NS);
+                return;
+        }
+        slot_move(slot_list_first(&template->idle[0]), SLOT_EV_TOUCH);
+}
+
+void spares_refill(Template *template) {
+        Pool *pool = template->pool;
+
+        if (!template->zygote)
+                return;
+        retire_old(template);
+        /* A sweep takes every unknown child for a stray, so none may be on its way meanwhile. */
+        while (template->outstanding < OUTSTANDING_MAX && !pool->sweep_wanted &&
+               template->empty.n > 0) {
+                uint64_t now_ns = clock_now_ns();
+
+                if (now_ns < template->spawn_retry_ns) {
+                        timer_set(&pool->timers, &pool->quiet_timer, template->spawn_retry_ns);
+                        return;
+                }
+                if (spawn(slot_list_first(&template->empty)) < 0) {
+                        /* Out of descriptors, or the zygote is dying: try again soon. */
+                        template->spawn_retry_ns = now_ns + 100 * NS_PER_MS;
+                        timer_set(&pool->timers, &pool->quiet_timer, template->spawn_retry_ns);
+                        return;
+                }
+        }
+        touch(template);
+}
+
+static bool is_known(const Pool *pool, pid_t pid) {
+        for (unsigned i = 0; i < pool->n_slots; i++) {
+                if (pool->slots[i].worker.pid == pid)
+                        return true;
+        }
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                const Template *template = &pool->templates[i];
+
+                if ((template->zygote && zygote_pid(template->zygote) == pid) ||
+                    (template->next_zygote && zygote_pid(template->next_zygote) == pid))
+                        return true;
+        }
+        return false;
+}
+
+/* Returns how many strays are still there. */
+static unsigned sweep_list(const Pool *pool, char *children) {
+        unsigned alive = 0;
+        char *rest = NULL;
+
+        for (char *word = strtok_r(children, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+                pid_t pid = (pid_t) strtol(word, NULL, 10);
+
+                if (pid <= 0 || is_known(pool, pid))
+                        continue;
+                (void) kill(pid, SIGKILL);
+                if (waitpid(pid, NULL, WNOHANG) != pid)
+                        alive++;
+        }
+        return alive;
+}
+
+void spares_sweep(Pool *pool) {
+        static char children[65536];
+        _autoclose_ int fd = -1;
+        char path[64];
+        ssize_t n;
+
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                if (pool->templates[i].outstanding > 0)
+                        return;
+        }
+        /* The server forks from its main thread only. Needs CONFIG_PROC_CHILDREN, which Debian's
+         * kernels have. */
+        (void) snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, children, sizeof(children) - 1);
+        if (n < 0) {
+                log_warning("cannot look for stray processes: %s", strerror(errno));
+                pool->sweep_wanted = false;
+                return;
+        }
+        children[n] = '\0';
+        pool->sweep_wanted = sweep_list(pool, children) > 0;
+        /* A stray that has just been killed needs a moment; its own children come to us when it is
+         * gone. */
+        if (pool->sweep_wanted)
+                timer_set(&pool->timers, &pool->sweep_timer, clock_now_ns() + 2 * NS_PER_MS);
+}

@@ -1,0 +1,360 @@
+/* supervise: carries out what slot.c decides, and turns what happens to a worker into events. */
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "kit/clock.h"
+#include "kit/error.h"
+#include "kit/log.h"
+#include "pool/internal.h"
+
+#define RESULT_CHUNK 16384
+
+/* A killed process that is not gone after this is complained about, and killed again. */
+#define RETIRE_TIMEOUT_NS (5 * NS_PER_S)
+
+static uint64_t start_timeout_ns(const Pool *pool) {
+        return pool->config.start_timeout_ms * NS_PER_MS / 5;
+}
+
+/* --- the actions --- */
+
+static void kill_worker(Slot *slot) {
+        Pool *pool = slot->template->pool;
+
+        worker_kill(&slot->worker);
+        /* Nothing that it says is heard any more. If it has not even been reported by the zygote,
+         * it reads the end of its request pipe as soon as it comes up, and ends by itself. */
+        worker_close_pipes(&slot->worker);
+        timer_set(&pool->timers, &slot->timer, clock_now_ns() + RETIRE_TIMEOUT_NS);
+}
+
+static void forget_run(Slot *slot) {
+        for (int i = 0; i < _RUN_STREAMS; i++)
+                output_done(&slot->output[i]);
+        result_reader_restart(&slot->result);
+}
+
+/* Its folders are made anew when the worker never came up: perhaps because something is wrong with
+ * them. */
+static int empty_folders(Slot *slot) {
+        Pool *pool = slot->template->pool;
+        int r;
+
+        if (slot->was_ready) {
+                r = workspace_empty_slot(&pool->workspace, &slot->folders, slot->uid);
+                if (r == 0)
+                        return 0;
+        }
+        return workspace_remake_slot(&pool->workspace, slot->number, slot->uid, &slot->folders);
+}
+
+static void release(Slot *slot) {
+        Template *template = slot->template;
+        Pool *pool = template->pool;
+
+        timer_clear(&pool->timers, &slot->timer);
+        if (!slot->was_ready && slot->worker.pid > 0)
+                pool->counters.workers_failed++;
+        worker_close(&slot->worker);
+        forget_run(slot);
+        if (template->config->subprocesses)
+                pool->sweep_wanted = true;
+        slot->touched = false;
+        if (empty_folders(slot) < 0) {
+                log_error("slot %u is given up: its folders cannot be emptied", slot->number);
+                pool->counters.quarantined++;
+                slot_move(slot, SLOT_EV_DIRTY);
+        }
+        slot->was_ready = false;
+}
+
+static void keep_worker(Slot *slot) {
+        Pool *pool = slot->template->pool;
+
+        slot_answer(slot);
+        timer_set(&pool->timers, &slot->timer, clock_now_ns() + start_timeout_ns(pool));
+        if (slot->streams_watched) {
+                for (int i = 0; i < _RUN_STREAMS; i++)
+                        if (slot->worker.stream_fds[i] >= 0)
+                                pool_unwatch(pool, slot->worker.stream_fds[i]);
+                slot->streams_watched = false;
+        }
+}
+
+static void act(Slot *slot, SlotAction action) {
+        Pool *pool = slot->template->pool;
+
+        switch (action) {
+        case SLOT_FORBIDDEN:
+        case _SLOT_ACTIONS:
+                assert(!"a pair of state and event that nobody has decided about");
+                break;
+        case SLOT_NOTHING:
+                break;
+        case SLOT_AWAIT_READY:
+        case SLOT_SEND_TOUCH:
+                timer_set(&pool->timers, &slot->timer, clock_now_ns() + start_timeout_ns(pool));
+                if (action == SLOT_SEND_TOUCH)
+                        slot_send_touch(slot);
+                break;
+        case SLOT_OFFER:
+                timer_clear(&pool->timers, &slot->timer);
+                result_reader_restart(&slot->result);
+                break;
+        case SLOT_SEND_RUN:
+                slot_send_run(slot);
+                break;
+        case SLOT_ANSWER_AND_KILL:
+                kill_worker(slot);
+                slot_answer(slot);
+                break;
+        case SLOT_ANSWER_AND_KEEP:
+                keep_worker(slot);
+                break;
+        case SLOT_ANSWER_AND_RELEASE:
+                slot_answer(slot);
+                release(slot);
+                break;
+        case SLOT_KILL:
+                kill_worker(slot);
+                if (slot->run)
+                        slot->run = run_free(slot->run);
+                forget_run(slot);
+                break;
+        case SLOT_RELEASE:
+                release(slot);
+                break;
+        case SLOT_COMPLAIN:
+                log_error("worker %d of slot %u was killed and is still there", slot->worker.pid,
+                          slot->number);
+                kill_worker(slot);
+                break;
+        }
+}
+
+/* --- the move --- */
+
+static SlotList *list_of(Slot *slot, SlotState state) {
+        if (state == SLOT_EMPTY)
+                return &slot->template->empty;
+        return state == SLOT_IDLE ? &slot->template->idle[slot->touched] : NULL;
+}
+
+static void count_state(Slot *slot, SlotState state, int change) {
+        Template *template = slot->template;
+        Pool *pool = template->pool;
+
+        template->n_states[state] = (unsigned) ((int) template->n_states[state] + change);
+        if (state == SLOT_BUSY)
+                pool->n_busy = (unsigned) ((int) pool->n_busy + change);
+        if (state == SLOT_TOUCHING)
+                pool->n_touching = (unsigned) ((int) pool->n_touching + change);
+}
+
+void slot_move(Slot *slot, SlotEvent event) {
+        SlotState before = slot->state;
+        SlotMove move = slot_next(before, event);
+
+        log_debug("slot %u: %s -> %s (%s) pid=%d", slot->number, slot_state_name(before),
+                  slot_state_name(move.next), slot_event_name(event), slot->worker.pid);
+        assert(move.action != SLOT_FORBIDDEN);
+
+        if (move.next != before) {
+                if (list_of(slot, before))
+                        slot_list_remove(list_of(slot, before), slot);
+                if (event == SLOT_EV_TOUCHED)
+                        slot->touched = true;
+                count_state(slot, before, -1);
+                slot->state = move.next;
+                count_state(slot, move.next, +1);
+                if (list_of(slot, move.next))
+                        slot_list_push(list_of(slot, move.next), slot);
+        }
+        act(slot, move.action);
+}
+
+/* --- what happens --- */
+
+/* The run has ended, one way or another, while the process may live: what can be read is read now.
+ */
+static void settle(Slot *slot) {
+        slot_take_usage(slot);
+        slot_drain_streams(slot);
+        if (slot->cause == CAUSE_NONE && slot->result.ended &&
+            slot->usage.wall_ns > slot->run->limits.of[LIMIT_WALL_MS] * NS_PER_MS)
+                slot->cause = CAUSE_WALL;
+        slot->template->pool->last_activity_ns = slot->started_ns + slot->usage.wall_ns;
+}
+
+void slot_end_run(Slot *slot, VerdictCause cause) {
+        if (slot->cause == CAUSE_NONE)
+                slot->cause = cause;
+        /* It must not go on while its last words are read. */
+        worker_kill(&slot->worker);
+        settle(slot);
+        slot_move(slot, cause == CAUSE_PROTOCOL ? SLOT_EV_VIOLATION : SLOT_EV_DEADLINE);
+}
+
+static void on_ready(Slot *slot) {
+        Pool *pool = slot->template->pool;
+
+        /* Made new after a run under `reset`: the folders are ours to empty, with the process
+         * standing in them. */
+        if (slot->was_ready) {
+                if (workspace_empty_slot_in_place(&pool->workspace, &slot->folders) < 0) {
+                        slot_move(slot, SLOT_EV_RETIRE);
+                        return;
+                }
+        } else {
+                meter_baseline(&slot->worker.meter);
+        }
+        slot->was_ready = true;
+        slot_move(slot, slot->result.bytes.size > slot->result.parsed ? SLOT_EV_VIOLATION
+                                                                      : SLOT_EV_READY);
+}
+
+static void on_end(Slot *slot) {
+        bool keeps = slot->template->config->recycle == RECYCLE_RESET;
+
+        settle(slot);
+        slot_move(slot, keeps && slot->cause == CAUSE_NONE ? SLOT_EV_END_KEPT : SLOT_EV_END);
+}
+
+static void on_violation(Slot *slot) {
+        Slice failure = result_failure(&slot->result);
+
+        if (slot->state == SLOT_BUSY) {
+                slot_end_run(slot, CAUSE_PROTOCOL);
+                return;
+        }
+        if (slot->state == SLOT_STARTING && failure.size > 0)
+                log_error("worker %d of slot %u cannot be prepared: %.*s", slot->worker.pid,
+                          slot->number, (int) (failure.size < 400 ? failure.size : 400),
+                          (const char *) failure.data);
+        else
+                log_warning("worker %d of slot %u sent what it may not send while %s",
+                            slot->worker.pid, slot->number, slot_state_name(slot->state));
+        slot_move(slot, SLOT_EV_VIOLATION);
+}
+
+/* Handles the frames that have been read. Returns false when no more is to be read. */
+static bool handle_frames(Slot *slot) {
+        for (;;) {
+                SlotState state = slot->state;
+                SlotEvent event;
+                unsigned kind;
+
+                switch (result_next(&slot->result, state, &kind, &event)) {
+                case RESULT_NEXT_NONE:
+                        return true;
+                case RESULT_NEXT_PART:
+                        if (kind == RESULT_DISPLAY && slot->run->callbacks.display)
+                                slot->run->callbacks.display(slot->run->data,
+                                                             result_last_display(&slot->result));
+                        continue;
+                case RESULT_NEXT_EVENT:
+                        break;
+                }
+                if (event == SLOT_EV_READY)
+                        on_ready(slot);
+                else if (event == SLOT_EV_END)
+                        on_end(slot);
+                else if (event == SLOT_EV_VIOLATION)
+                        on_violation(slot);
+                else
+                        slot_move(slot, event);
+                /* A state that hears nothing has been reached, or a new one begins with an empty
+                 * reader. */
+                return slot->worker.result_fd >= 0 && slot->result.bytes.size > slot->result.parsed;
+        }
+}
+
+void slot_on_result(Slot *slot) {
+        Pool *pool = slot->template->pool;
+
+        for (;;) {
+                Buffer *bytes = &slot->result.bytes;
+                size_t room;
+                ssize_t n;
+                int r;
+
+                if (slot->worker.result_fd < 0)
+                        return;
+                r = buffer_reserve(bytes, RESULT_CHUNK);
+                if (r < 0) {
+                        if (slot->state == SLOT_BUSY)
+                                slot_end_run(slot,
+                                             r == -EMSGSIZE ? CAUSE_PROTOCOL : CAUSE_INTERNAL);
+                        else
+                                slot_move(slot, SLOT_EV_VIOLATION);
+                        return;
+                }
+                room = bytes->capacity - bytes->size;
+                n = read(slot->worker.result_fd, bytes->data + bytes->size, room);
+                if (n == 0) {
+                        /* It has closed its end, or is dying. The pidfd or the deadline tells
+                         * which. */
+                        pool_unwatch(pool, slot->worker.result_fd);
+                        if (slot->state == SLOT_IDLE)
+                                slot_move(slot, SLOT_EV_VIOLATION);
+                        return;
+                }
+                if (n < 0)
+                        return;
+                bytes->size += (size_t) n;
+                if (!handle_frames(slot) || (size_t) n < room)
+                        return;
+        }
+}
+
+static uint64_t rusage_cpu_ns(const struct rusage *usage) {
+        return ((uint64_t) usage->ru_utime.tv_sec + (uint64_t) usage->ru_stime.tv_sec) * NS_PER_S +
+               ((uint64_t) usage->ru_utime.tv_usec + (uint64_t) usage->ru_stime.tv_usec) *
+                       NS_PER_US;
+}
+
+void slot_on_exit(Slot *slot) {
+        Pool *pool = slot->template->pool;
+        struct rusage usage;
+        int status, r;
+
+        /* A last frame and a death may come in the same turn: the frame is read first. */
+        if (slot->state != SLOT_RETIRING && slot->worker.result_fd >= 0)
+                slot_on_result(slot);
+
+        r = worker_wait(&slot->worker, &status, &usage);
+        if (r == 0)
+                return;
+        if (r > 0) {
+                pool->counters.minor_faults += (uint64_t) usage.ru_minflt;
+                pool->counters.worker_cpu_ns += rusage_cpu_ns(&usage);
+        }
+
+        if (slot->state == SLOT_BUSY) {
+                slot->exited = r > 0;
+                slot->wait_status = status;
+                if (r > 0) {
+                        uint64_t cpu_ns = rusage_cpu_ns(&usage),
+                                 start_ns = slot->worker.meter.start_cpu_ns;
+
+                        slot->usage.cpu_ns = cpu_ns > start_ns ? cpu_ns - start_ns : 0;
+                        slot->usage.peak_memory_kb = (uint64_t) usage.ru_maxrss;
+                }
+                settle(slot);
+        }
+        slot_move(slot, SLOT_EV_EXIT);
+}
+
+void slot_on_timer(Slot *slot, uint64_t now_ns) {
+        if (slot->state == SLOT_BUSY) {
+                slot_check_limits(slot, now_ns);
+                return;
+        }
+        if (slot->state == SLOT_STARTING || slot->state == SLOT_TOUCHING)
+                log_warning("worker %d of slot %u is not %s in time", slot->worker.pid,
+                            slot->number, slot->state == SLOT_STARTING ? "ready" : "touched");
+        slot_move(slot, SLOT_EV_DEADLINE);
+}
