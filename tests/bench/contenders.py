@@ -13,6 +13,8 @@ from harness.hatchery import Hatchery, eventually, free_port  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
+# OpenBLAS would start a thread for each core with every process: the floors are measured without.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Contender:
@@ -79,7 +81,7 @@ class Program(Contender):
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=ENVIRONMENT)
         self.pid = self.process.pid
         if self.port is None:
             self.port = int(self.process.stdout.readline())

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from contenders import HERE, PYTHON, Server
+from contenders import ENVIRONMENT, HERE, PYTHON, Server
 from harness import proc
 
 
@@ -50,7 +50,7 @@ def load(build, contender, snippet, seconds, connections=1, rest_us=0, rate=None
 
 def _json_lines(command):
     ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True,
-                           env={"PATH": "/usr/bin:/bin", "OPENBLAS_NUM_THREADS": "1"})
+                           env=ENVIRONMENT)
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
@@ -72,11 +72,12 @@ def fork_loop(build, seconds, loops):
 
 
 def cold(snippet, times):
-    """`python3 -c` from nothing, one after the other."""
+    """`python3 -c` from nothing, one after the other; with one thread for linear algebra, which starts faster."""
     samples, usage = [], os.times()
     for _ in range(times):
         start = time.perf_counter()
-        ended = subprocess.run([PYTHON, "-c", snippet.code], capture_output=True, text=True, check=True)
+        ended = subprocess.run([PYTHON, "-c", snippet.code], capture_output=True, text=True, check=True,
+                               env=ENVIRONMENT)
         samples.append((time.perf_counter() - start) * 1e6)
         if ended.stdout != snippet.stdout:
             raise Wrong(f"python3 -c, {snippet.name}: {ended.stdout!r}")
