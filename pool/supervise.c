@@ -108,8 +108,10 @@ static void act(Slot *slot, SlotAction action) {
                 slot_send_run(slot);
                 break;
         case SLOT_ANSWER_AND_KILL:
-                kill_worker(slot);
+                /* In this order: the worker waits for its end, and tearing its address space down takes over a
+                 * millisecond, which may be of the very core that the answer needs. */
                 slot_answer(slot);
+                kill_worker(slot);
                 break;
         case SLOT_ANSWER_AND_KEEP:
                 keep_worker(slot);
