@@ -229,7 +229,7 @@ static int loop(Engine *engine) {
         bool open_loop = engine->plan->rate > 0;
 
         for (;;) {
-                uint64_t now, next_ns, give_up_ns = engine->end_ns + GRACE_NS;
+                uint64_t now, next_ns, until_ns;
                 bool all_sent;
                 int r = start_due(engine, &next_ns);
 
@@ -240,9 +240,10 @@ static int loop(Engine *engine) {
                                      : now >= engine->end_ns;
                 if (all_sent && engine->busy == 0)
                         return 0;
-                if (now >= give_up_ns)
+                if (now >= engine->end_ns + GRACE_NS)
                         break;
-                r = await_events(engine, next_ns < give_up_ns ? next_ns : give_up_ns);
+                until_ns = now < engine->end_ns ? engine->end_ns : engine->end_ns + GRACE_NS;
+                r = await_events(engine, next_ns < until_ns ? next_ns : until_ns);
                 if (r < 0)
                         return r;
         }
