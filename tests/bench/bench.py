@@ -141,7 +141,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=Path("build-release"), help="folder of the programs")
     parser.add_argument("--quick", action="store_true", help="about two minutes instead of half an hour")
-    parser.add_argument("--markdown", type=Path, help="write the tables there too")
+    parser.add_argument("--markdown", type=Path, help="put the tables into that page, between its two marks")
     parser.add_argument("--json", type=Path, help="write every sample there")
     options = parser.parse_args()
     began = time.monotonic()
@@ -153,7 +153,7 @@ def main():
     text = report.markdown(bench, memory, time.monotonic() - began)
     print(text)
     if options.markdown:
-        options.markdown.write_text(text)
+        report.put_into(options.markdown, text)
     if options.json:
         options.json.write_text(json.dumps(
             {"memory": memory, "samples": {" · ".join(key): value for key, value in bench.samples.items()}}, indent=1))

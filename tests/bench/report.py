@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 FRESH, RESET = "Hatchery fresh", "Hatchery reset"
+MARKS = "<!-- measured: written by ./dev bench --markdown -->", "<!-- /measured -->"
 
 
 def table(head, rows):
@@ -141,3 +142,11 @@ def markdown(bench, memory, seconds):
 {table(["snippet · what · how", "p50 µs", "p99 µs", "runs/s", "CPU µs per run", "minor faults per run", "± p50"],
        everything(bench, median))}
 """
+
+
+def put_into(page, text):
+    """Replaces what stands between the marks; a page without them becomes the tables alone."""
+    old = page.read_text() if page.exists() else "\n".join(MARKS)
+    before, start, rest = old.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    page.write_text(before + start + "\n" + text + end + after if start and end else text)
