@@ -13,11 +13,12 @@ typedef struct HangupWatcher HangupWatcher;
 typedef struct App {
         const Options *options;
         Pool *pool;
-        Store *store;                   /* uploaded data of the code-execution-sandbox API */
+        Store *store; /* uploaded data of the code-execution-sandbox API */
         HangupWatcher *hangups;
-        void (*pool_submitted)(struct App *app);        /* call after pool_submit(): looks after timers of the loop */
-        uint64_t start_ns;              /* when the server started, monotonic */
+        void (*pool_submitted)(
+                struct App *app); /* call after pool_submit(): looks after timers of the loop */
+        uint64_t start_ns;        /* when the server started, monotonic */
         bool draining;
-        unsigned connections;           /* open now */
-        uint64_t requests;              /* answered so far */
+        unsigned connections; /* open now */
+        uint64_t requests;    /* answered so far */
 } App;

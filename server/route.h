@@ -1,6 +1,6 @@
 #pragma once
-/* route: the one routing table. Every path of every API stands in route.c; a path that is none gets 404, a method
- * that is none 405 with Allow. */
+/* route: the one routing table. Every path of every API stands in route.c; a path that is none gets
+ * 404, a method that is none 405 with Allow. */
 
 #include <h2o.h>
 
@@ -9,13 +9,14 @@
 
 /* In which shape the errors of a route are written. */
 typedef enum ErrorStyle {
-        ERRORS_PROBLEM,         /* application/problem+json, RFC 9457 */
-        ERRORS_DETAIL,          /* {"detail": "…"}, as FastAPI services have it */
-        ERRORS_STATUS_OUTPUT,   /* {"status": "Error", "output": "…"}, the data-analysis sandbox */
+        ERRORS_PROBLEM,       /* application/problem+json, RFC 9457 */
+        ERRORS_DETAIL,        /* {"detail": "…"}, as FastAPI services have it */
+        ERRORS_STATUS_OUTPUT, /* {"status": "Error", "output": "…"}, the data-analysis sandbox */
 } ErrorStyle;
 
 typedef struct RouteMatch {
-        Slice parameter;        /* what stood for {…} in the path, percent-decoded; in the request's pool */
+        Slice parameter; /* what stood for {…} in the path, percent-decoded; in the request's pool
+                          */
         ErrorStyle errors;
 } RouteMatch;
 
@@ -24,12 +25,14 @@ typedef void (*RouteHandler)(App *app, h2o_req_t *req, const RouteMatch *match);
 
 typedef struct Route {
         const char *method;
-        const char *path;       /* "/v1/execute", or with one {…} that stands for one component: "/get_data/{key}" */
+        const char *path; /* "/v1/execute", or with one {…} that stands for one component:
+                             "/get_data/{key}" */
         RouteHandler handler;
         ErrorStyle errors;
 } Route;
 
-/* Finds the route of a request and calls its handler, or answers 404 or 405. HEAD goes where GET goes. */
+/* Finds the route of a request and calls its handler, or answers 404 or 405. HEAD goes where GET
+ * goes. */
 void route_dispatch(App *app, h2o_req_t *req);
 
 /* Whether a path, before its query, exists; for limits that depend on it. */

@@ -1,0 +1,104 @@
+#include "server/access.h"
+
+#include "kit/clock.h"
+#include "kit/log.h"
+#include "server/request.h"
+#include "server/options.h"
+#include "server/respond.h"
+
+typedef struct AccessLogger {
+        h2o_logger_t super;
+        App *app;
+} AccessLogger;
+
+/* Replaces the body of an answer. */
+typedef struct ErrorStream {
+        h2o_ostream_t super;
+        h2o_iovec_t body;
+} ErrorStream;
+
+static void send_error_body(h2o_ostream_t *stream, h2o_req_t *req, h2o_iovec_t *bytes,
+                            size_t n_bytes, h2o_send_state_t state) {
+        ErrorStream *self = (ErrorStream *) stream;
+
+        /* libh2o sends a short text in one piece, and nothing at all for HEAD. */
+        h2o_ostream_send_next(&self->super, req, &self->body, n_bytes > 0 ? 1 : 0, state);
+}
+
+/* What libh2o answers by itself, for instance 413 to a length that is too large, is text/plain. */
+static const char *detail_of(int status) {
+        switch (status) {
+        case 413:
+                return "The body of the request is larger than this server takes. GET "
+                       "/v1/capabilities says how large it may be.";
+        case 417:
+                return "The only expectation that this server meets is 100-continue.";
+        default:
+                return "The request is not well-formed HTTP.";
+        }
+}
+
+static void replace_error(h2o_req_t *req, h2o_ostream_t **slot) {
+        Buffer document = BUFFER_INIT(0);
+        ErrorAnswer answer = {.status = req->res.status};
+        ErrorStream *stream;
+
+        if (respond_error_document(&document, ERRORS_PROBLEM, answer, detail_of(answer.status)) <
+            0) {
+                buffer_done(&document);
+                return;
+        }
+        stream = (ErrorStream *) h2o_add_ostream(req, sizeof(*stream), slot);
+        stream->super.do_send = send_error_body;
+        stream->body = h2o_strdup(&req->pool, (const char *) document.data, document.size);
+        buffer_done(&document);
+        req->res.content_length = stream->body.len;
+        h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE,
+                       H2O_STRLIT("application/problem+json"), 1);
+}
+
+static void on_answer(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot) {
+        RequestNote *note = request_note(req);
+
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-request-id"), 0, NULL,
+                              note->id, strlen(note->id));
+        if (!note->is_ours && req->res.status >= 400)
+                replace_error(req, slot);
+        h2o_setup_next_ostream(req, slot);
+}
+
+static void log_request(h2o_logger_t *logger, h2o_req_t *req) {
+        const App *app = ((AccessLogger *) logger)->app;
+        const RequestNote *note = request_note(req);
+        uint64_t duration_us = (clock_now_ns() - note->start_ns) / NS_PER_US;
+        struct sockaddr_storage address;
+        socklen_t size =
+                req->conn->callbacks->get_peername(req->conn, (struct sockaddr *) &address);
+        char host[NI_MAXHOST] = "unix";
+        size_t path_size = req->input.query_at < req->input.path.len ? req->input.query_at
+                                                                     : req->input.path.len;
+
+        if (!app->options->access_log)
+                return;
+        if (size > 0 && address.ss_family != AF_UNIX) {
+                size_t host_size =
+                        h2o_socket_getnumerichost((struct sockaddr *) &address, size, host);
+
+                host[host_size < sizeof(host) ? host_size : 0] = '\0';
+        }
+        log_info("request method=%.*s path=%.*s status=%d bytes=%zu duration_us=%llu id=%s "
+                 "remote=%s",
+                 (int) (req->input.method.len < 32 ? req->input.method.len : 32),
+                 req->input.method.base, (int) (path_size < 512 ? path_size : 512),
+                 req->input.path.base, req->res.status, req->bytes_sent,
+                 (unsigned long long) duration_us, note->id, host);
+}
+
+void access_register(h2o_pathconf_t *paths, App *app) {
+        h2o_filter_t *filter = h2o_create_filter(paths, sizeof(*filter));
+        AccessLogger *logger = (AccessLogger *) h2o_create_logger(paths, sizeof(*logger));
+
+        filter->on_setup_ostream = on_answer;
+        logger->app = app;
+        logger->super.log_access = log_request;
+}

@@ -1,0 +1,20 @@
+#pragma once
+/* facts: pieces of JSON that several of the answers about the server itself have in common. */
+
+#include "jsontext/write.h"
+#include "server/route.h"
+
+void facts_write_number(JsonWriter *writer, const char *name, uint64_t value);
+
+/* {"wall_ms": {"default": …, "maximum": …}, …} */
+void facts_write_limits(JsonWriter *writer, const LimitPolicy *limits);
+
+/* The members of what a zygote says of itself: "python": "…", "packages": {…}. */
+void facts_write_about(JsonWriter *writer, const char *about);
+
+/* What shuts a run in, by name, and whether it is in force: {"no_new_privs": true, …}. */
+void facts_write_layers(JsonWriter *writer, const App *app);
+
+/* Sends what has been written, or 503 when there was no memory for it. */
+void facts_respond(h2o_req_t *req, const RouteMatch *match, int status, const JsonWriter *writer,
+                   Buffer *body);

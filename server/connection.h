@@ -1,0 +1,43 @@
+#pragma once
+/*
+ * connection: the table of open connections, and the deadlines that libh2o 2.2 does not keep. It
+ * knows one timer for an HTTP/1 connection, which runs from the end of the last answer and closes
+ * without a word, and none for a client that does not read. So a few times a second every
+ * connection is looked at: what is it doing, since when, and has it moved? One that is late is shut
+ * down with shutdown(2), which makes libh2o close it by itself.
+ */
+
+#include <h2o.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kit/cleanup.h"
+#include "server/options.h"
+
+typedef struct Connection Connection;
+typedef struct ConnectionTable ConnectionTable;
+
+/* The options and count are borrowed; count always holds the number of open connections. closed is
+ * called after each end of one. */
+ConnectionTable *connection_table_new(h2o_loop_t *loop, const Options *options, unsigned *count,
+                                      void (*closed)(void *data), void *data);
+/* All connections must have ended. */
+ConnectionTable *connection_table_free(ConnectionTable *table);
+DEFINE_CLEANUP(ConnectionTable, connection_table_free)
+
+/* Takes the socket's on_close callback. After that, the socket is handed to h2o_accept(), and then
+ * connection_accepted() notes what libh2o does with it. Returns NULL when memory is short. */
+Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, bool is_tls);
+void connection_accepted(Connection *connection);
+
+/* The connection of a request, or NULL. */
+Connection *connection_of(const ConnectionTable *table, h2o_req_t *req);
+
+/* A request has arrived in whole; it has been disposed of. */
+void connection_request_began(Connection *connection, bool is_http2);
+void connection_request_ended(Connection *connection);
+
+/* From now on a connection that waits for a request is ended at once. */
+void connection_table_drain(ConnectionTable *table);
+/* Ends all. Those that answer a request notice when they write. */
+void connection_table_shut_down(ConnectionTable *table);

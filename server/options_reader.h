@@ -1,0 +1,54 @@
+#pragma once
+/* options_reader: what options*.c share while the options are being read. */
+
+#include "kit/cleanup.h"
+#include "server/options_table.h"
+
+typedef struct KeptText KeptText;
+
+typedef struct OptionsReader {
+        Options options; /* first: options_free() is given its address */
+        OptionTable table;
+        KeptText *kept;                      /* every string that the options point to */
+        const char **modules[TEMPLATES_MAX]; /* the imports of each template, and their number */
+        size_t n_modules[TEMPLATES_MAX];
+        uint64_t given[TEMPLATES_MAX]; /* which options a file, the environment or a flag has set: a
+                                          set of option_bit() */
+} OptionsReader;
+
+/* Where a value stands, for the message about it and for relative paths. */
+typedef struct OptionSource {
+        const char *name;      /* "--workers", "HATCHERY_WORKERS", "/etc/hatchery.ini:12" */
+        const char *directory; /* that a relative path starts from; NULL: the current one */
+} OptionSource;
+
+/* Says on standard error what is wrong and where, in one line. Returns -EINVAL. */
+int options_complain(const char *where, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+
+/* A copy that lives as long as the options. */
+char *options_keep(OptionsReader *reader, const char *text, size_t size);
+
+/* Parses text and stores it: for an option of a template in that template. */
+_must_check_ int option_assign(OptionsReader *reader, const OptionInfo *option, size_t template,
+                               const char *text, OptionSource source);
+
+/* Adds the modules of a list to the imports of a template; a name that stands there already is left
+ * out. As packages, names like scikit-learn become the module they install. */
+_must_check_ int option_add_modules(OptionsReader *reader, size_t template, const char *text,
+                                    bool are_packages, const char *where);
+
+/* The configuration file, by way of inih. */
+typedef struct ConfigFile ConfigFile;
+
+_must_check_ int config_file_read(const char *path, ConfigFile **ret_file);
+ConfigFile *config_file_free(ConfigFile *file);
+DEFINE_CLEANUP(ConfigFile, config_file_free)
+/* [server] and [template.default]. */
+_must_check_ int config_file_apply_default(const ConfigFile *file, OptionsReader *reader);
+/* The other templates, each of which starts from the limits of the default one. */
+_must_check_ int config_file_apply_templates(const ConfigFile *file, OptionsReader *reader);
+
+/* Works out what depends on the machine or on other options, and checks what one option alone
+ * cannot tell. */
+_must_check_ int options_finish(OptionsReader *reader);

@@ -1,0 +1,247 @@
+#include "server/options_table.h"
+
+#include <stdio.h>
+
+#define SERVER(member)   OPTION_OF_SERVER, offsetof(Options, member)
+#define TEMPLATE(member) OPTION_OF_TEMPLATE, offsetof(TemplateConfig, member)
+
+#define MS_MAX    86400000ULL
+#define BYTES_MAX (1ULL << 30)
+
+static const char server_group[] = "Server";
+static const char tls_group[] = "TLS";
+static const char bounds_group[] = "Bounds on clients";
+static const char queue_group[] = "Runs";
+static const char template_group[] =
+        "Template \"default\" (others: sections [template.NAME] of the file)";
+static const char limit_group[] =
+        "Limits of a run (--X: when the request names none; --max-X: the most it may ask for)";
+
+/* clang-format off */
+static const OptionInfo fixed_options[] = {
+        {server_group, "listen", SERVER(listen), OPTION_TEXT, "127.0.0.1:8000", 0, 0, "WHERE",
+         "HOST:PORT, [ADDRESS]:PORT or unix:PATH; several with commas between them"},
+        {server_group, "config", SERVER(config), OPTION_PATH, NULL, 0, 0, "FILE",
+         "configuration file: NAME = VALUE under [server] and [template.NAME]"},
+        {server_group, "python-program", SERVER(python_program), OPTION_PATH, NULL, 0, 0, "FILE",
+         "the program that holds the interpreter [hatchery-python beside this program]"},
+        {server_group, "work-directory", SERVER(work_directory), OPTION_PATH, NULL, 0, 0, "DIR",
+         "for the files of runs; emptied at the end [/run/hatchery as root, else $XDG_RUNTIME_DIR or /tmp]"},
+        {server_group, "state-directory", SERVER(state_directory), OPTION_PATH, NULL, 0, 0, "DIR",
+         "for what survives a restart [/var/lib/hatchery as root, else ~/.local/state/hatchery]"},
+        {server_group, "worker-uid-base", SERVER(worker_uid_base), OPTION_UINT32, "58000", 0, 4294900000, "UID",
+               "as root: worker N runs as user and group UID + N; 0: as root"},
+        {server_group, "log-level", SERVER(log_level), OPTION_LOG_LEVEL, "info", 0, 0, "LEVEL",
+         "error, warning, info or debug"},
+        {server_group, "access-log", SERVER(access_log), OPTION_SWITCH, "yes", 0, 0, NULL,
+         "log a line for each request"},
+        {server_group, "drain-timeout-ms", SERVER(drain_timeout_ms), OPTION_UINT64, "30000", 0, MS_MAX, "MS",
+               "after SIGTERM, how long runs may go on"},
+
+        {tls_group, "tls-certificate", SERVER(tls_certificate), OPTION_PATH, NULL, 0, 0, "FILE",
+         "PEM file of the certificate and its chain; turns TLS on for every TCP address"},
+        {tls_group, "tls-key", SERVER(tls_key), OPTION_PATH, NULL, 0, 0, "FILE",
+         "PEM file of its private key"},
+
+        {bounds_group, "connections", SERVER(connections_max), OPTION_UNSIGNED, "1024", 1, 1000000, "N",
+               "open at once; further ones are answered 503"},
+        {bounds_group, "request-bytes", SERVER(request_bytes_max), OPTION_UINT64, "33554432", 1024, BYTES_MAX, "BYTES",
+               "of the body of a request; a larger one is answered 413"},
+        {bounds_group, "head-timeout-ms", SERVER(head_timeout_ms), OPTION_UINT64, "10000", 100, MS_MAX, "MS",
+               "from the first byte of a request to the end of its head"},
+        {bounds_group, "request-timeout-ms", SERVER(request_timeout_ms), OPTION_UINT64, "60000", 100, MS_MAX, "MS",
+               "from the first byte of a request to the end of its body"},
+        {bounds_group, "idle-timeout-ms", SERVER(idle_timeout_ms), OPTION_UINT64, "75000", 100, MS_MAX, "MS",
+               "how long a connection without a request is kept"},
+        {bounds_group, "write-timeout-ms", SERVER(write_timeout_ms), OPTION_UINT64, "30000", 100, MS_MAX, "MS",
+               "how long a client may take no byte of its answer"},
+        {bounds_group, "upload-bytes", SERVER(upload_bytes_max), OPTION_UINT64, "268435456", 0, 1ULL << 40, "BYTES",
+               "of all data uploaded by key together"},
+        {bounds_group, "upload-keys", SERVER(upload_keys_max), OPTION_UNSIGNED, "1000", 0, 10000000, "N",
+               "keys of uploaded data"},
+
+        {queue_group, "queue", SERVER(queue_max), OPTION_UNSIGNED, "1024", 0, 1000000, "N",
+               "runs that may wait for a worker; further ones are answered 503"},
+        {queue_group, "queue-wait-ms", SERVER(queue_wait_ms), OPTION_UINT64, "30000", 1, MS_MAX, "MS",
+               "how long a run may wait; then it is answered 503"},
+        {queue_group, "batch-runs", SERVER(batch_runs_max), OPTION_UNSIGNED, "64", 1, 10000, "N",
+               "runs of one batch that are under way at once"},
+        {queue_group, "value-bytes", SERVER(value_bytes_max), OPTION_UINT64, "8388608", 1024, 64ULL << 20, "BYTES",
+               "of the value, of each display, of the reported variables"},
+        {queue_group, "collect-bytes", SERVER(collect_bytes_max), OPTION_UINT64, "33554432", 0, BYTES_MAX, "BYTES",
+               "of all files that one run returns"},
+        {queue_group, "collect-files", SERVER(collect_files_max), OPTION_UNSIGNED, "64", 0, 10000, "N",
+               "files that one run returns"},
+        {queue_group, "start-timeout-ms", SERVER(start_timeout_ms), OPTION_UINT64, "60000", 1000, MS_MAX, "MS",
+               "how long an interpreter may take to import its modules"},
+        {queue_group, "zygote-max-age-ms", SERVER(zygote_max_age_ms), OPTION_UINT64, "21600000", 0, 30 * MS_MAX, "MS",
+               "a warm interpreter is started anew after that; 0: never"},
+
+        {template_group, "venv", TEMPLATE(venv), OPTION_PATH, NULL, 0, 0, "DIR",
+         "virtual environment made by `python -m venv`"},
+        {template_group, "imports", TEMPLATE(imports), OPTION_MODULES, "numpy,pandas", 0, 0, "MODULES",
+         "modules imported beforehand, with commas or spaces between them"},
+        {template_group, "warm-up", TEMPLATE(warm_up), OPTION_PATH, NULL, 0, 0, "FILE",
+         "Python source that is run once, so that later runs start warm"},
+        {template_group, "prelude", TEMPLATE(prelude), OPTION_PATH, NULL, 0, 0, "FILE",
+         "Python source that is run in the warm interpreter before any run"},
+        {template_group, "recycle", TEMPLATE(recycle), OPTION_RECYCLE, "fresh", 0, 0, "POLICY",
+         "what becomes of a worker after a run: fresh (it ends) or reset (it is cleaned from inside; trusted callers only)"},
+        {template_group, "workers", TEMPLATE(workers), OPTION_UNSIGNED, NULL, 1, SLOTS_MAX, "N",
+         "runs at once [4 for each core, at least 8; 4 for other templates]"},
+        {template_group, "touched", TEMPLATE(touched), OPTION_UNSIGNED, NULL, 0, SLOTS_MAX, "N",
+         "idle workers whose memory is written beforehand: they start pandas code faster and take more memory [half of the workers]"},
+        {template_group, "subprocesses", TEMPLATE(subprocesses), OPTION_SWITCH, "no", 0, 0, NULL,
+         "runs may start programs"},
+};
+/* clang-format on */
+
+_Static_assert(N_ELEMENTS(fixed_options) + 2 * _LIMITS <= OPTIONS_IN_TABLE_MAX,
+               "each option has a bit");
+
+/* One of the two options of a limit; slot is its place among the generated strings. */
+static void add_limit_option(OptionTable *table, unsigned slot, Limit limit, bool is_maximum) {
+        const LimitInfo *info = &limit_infos[limit];
+        OptionInfo *option = &table->options[table->n_options++];
+        char *name = table->limit_names[slot];
+
+        (void) snprintf(name, OPTION_NAME_MAX, "%s%s", is_maximum ? "max-" : "", info->name);
+        for (char *character = name; *character != '\0'; character++) {
+                if (*character == '_')
+                        *character = '-';
+        }
+        (void) snprintf(table->limit_standards[slot], sizeof(table->limit_standards[slot]), "%llu",
+                        (unsigned long long) (is_maximum ? info->maximum : info->standard));
+        (void) snprintf(table->limit_helps[slot], sizeof(table->limit_helps[slot]), "%s",
+                        info->help);
+        *option = (OptionInfo){
+                .group = limit_group,
+                .name = name,
+                .home = OPTION_OF_TEMPLATE,
+                .kind = OPTION_UINT64,
+                .offset = is_maximum ? offsetof(TemplateConfig, limits.maximum[limit])
+                                     : offsetof(TemplateConfig, limits.standard[limit]),
+                .standard = table->limit_standards[slot],
+                .minimum = info->minimum,
+                .maximum = info->ceiling,
+                .value_help = "N",
+                .help = table->limit_helps[slot],
+        };
+}
+
+void option_table_build(OptionTable *ret_table) {
+        memset(ret_table, 0, sizeof(*ret_table));
+        memcpy(ret_table->options, fixed_options, sizeof(fixed_options));
+        ret_table->n_options = N_ELEMENTS(fixed_options);
+        for (unsigned limit = 0; limit < _LIMITS; limit++) {
+                add_limit_option(ret_table, 2 * limit, (Limit) limit, false);
+                add_limit_option(ret_table, 2 * limit + 1, (Limit) limit, true);
+        }
+}
+
+const OptionInfo *option_table_find(const OptionTable *table, const char *name, size_t name_size) {
+        for (size_t i = 0; i < table->n_options; i++) {
+                if (strlen(table->options[i].name) == name_size &&
+                    memcmp(table->options[i].name, name, name_size) == 0)
+                        return &table->options[i];
+        }
+        return NULL;
+}
+
+uint64_t option_bit(const OptionTable *table, const OptionInfo *option) {
+        return 1ULL << (option - table->options);
+}
+
+const OptionInfo *option_of_limit_standard(const OptionTable *table, Limit limit) {
+        return &table->options[N_ELEMENTS(fixed_options) + 2 * (size_t) limit];
+}
+
+const OptionInfo *option_of_limit_maximum(const OptionTable *table, Limit limit) {
+        return option_of_limit_standard(table, limit) + 1;
+}
+
+/* Levenshtein's distance of two short names. */
+static unsigned distance_of(const char *left, const char *right) {
+        unsigned row[OPTION_NAME_MAX + 1];
+        size_t right_size = strlen(right);
+
+        if (right_size > OPTION_NAME_MAX)
+                return UINT32_MAX;
+        for (unsigned column = 0; column <= right_size; column++)
+                row[column] = column;
+        for (unsigned line = 1; left[line - 1] != '\0'; line++) {
+                unsigned diagonal = row[0];
+
+                row[0] = line;
+                for (size_t column = 1; column <= right_size; column++) {
+                        unsigned best = diagonal + (left[line - 1] != right[column - 1]);
+
+                        diagonal = row[column];
+                        if (row[column] + 1 < best)
+                                best = row[column] + 1;
+                        if (row[column - 1] + 1 < best)
+                                best = row[column - 1] + 1;
+                        row[column] = best;
+                }
+        }
+        return row[right_size];
+}
+
+const char *option_table_nearest(const OptionTable *table, const char *name) {
+        const char *nearest = NULL;
+        unsigned least = 4;
+
+        if (strlen(name) > OPTION_NAME_MAX)
+                return NULL;
+        for (size_t i = 0; i < table->n_options; i++) {
+                unsigned distance = distance_of(name, table->options[i].name);
+
+                if (distance < least) {
+                        least = distance;
+                        nearest = table->options[i].name;
+                }
+        }
+        return nearest;
+}
+
+static void print_option(const OptionInfo *option) {
+        char flag[64];
+
+        if (option->kind == OPTION_SWITCH)
+                (void) snprintf(flag, sizeof(flag), "--[no-]%s", option->name);
+        else
+                (void) snprintf(flag, sizeof(flag), "--%s %s", option->name, option->value_help);
+        (void) printf("  %-28s %s", flag, option->help);
+        if (option->standard)
+                (void) printf(" [%s]", option->standard);
+        (void) printf("\n");
+}
+
+void option_table_print_help(const OptionTable *table) {
+        const char *group = NULL;
+
+        (void) printf("Runs untrusted Python snippets over HTTP, in warm interpreters.\n\n"
+                      "Usage:\n"
+                      "  hatchery serve [OPTIONS]          serve until SIGTERM; SIGHUP starts the "
+                      "interpreters anew\n"
+                      "  hatchery serve --check-config     read every option, say what is wrong, "
+                      "and end\n"
+                      "  hatchery --help | --version\n\n"
+                      "Each option --some-name is also the variable HATCHERY_SOME_NAME of the "
+                      "environment and\n"
+                      "the key some-name of the configuration file. A flag goes before the "
+                      "environment, the\n"
+                      "environment before the file. Defaults stand in brackets.\n");
+        for (size_t i = 0; i < table->n_options; i++) {
+                if (table->options[i].group != group) {
+                        group = table->options[i].group;
+                        (void) printf("\n%s:\n", group);
+                }
+                print_option(&table->options[i]);
+        }
+        (void) printf(
+                "\nOther variables of the environment:\n"
+                "  EXECUTION_TIMEOUT=SECONDS    as --wall-ms, in seconds; raises --max-wall-ms "
+                "when that is less\n"
+                "  PREINSTALL_LIBS=NAMES        modules or packages imported beside --imports\n");
+}

@@ -1,0 +1,80 @@
+#include "server/request.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+
+#include "kit/clock.h"
+#include "server/respond.h"
+
+static const char note_name[] = "hatchery.note";
+
+static bool is_request_id(Slice text) {
+        static const char allowed[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+        if (text.size == 0 || text.size >= REQUEST_ID_SIZE)
+                return false;
+        for (size_t i = 0; i < text.size; i++) {
+                if (text.data[i] == '\0' || !strchr(allowed, text.data[i]))
+                        return false;
+        }
+        return true;
+}
+
+/* 128 random bits in base 62, or nearly so many: a digit is chosen by six bits, and the last two
+ * values are folded. */
+static void random_name(char *ret_name, size_t size) {
+        static const char digits[] =
+                "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyzAB";
+        uint8_t bytes[32];
+
+        if (RAND_bytes(bytes, sizeof(bytes)) != 1)
+                abort();
+        for (size_t i = 0; i < size; i++)
+                ret_name[i] = digits[bytes[i] & 63];
+        ret_name[size] = '\0';
+}
+
+void make_run_id(char *ret_id) {
+        memcpy(ret_id, "run_", 4);
+        random_name(ret_id + 4, 22);
+}
+
+Slice request_header(h2o_req_t *req, const char *lower_case_name) {
+        ssize_t index =
+                h2o_find_header_by_str(&req->headers, lower_case_name, strlen(lower_case_name), -1);
+
+        if (index < 0)
+                return SLICE_NULL;
+        return slice_of(req->headers.entries[index].value.base,
+                        req->headers.entries[index].value.len);
+}
+
+static void note_dispose(void *data) {
+        RequestNote *note = data;
+
+        if (note->connection)
+                connection_request_ended(note->connection);
+}
+
+RequestNote *request_note(h2o_req_t *req) {
+        h2o_iovec_t *slot = h2o_req_getenv(req, note_name, sizeof(note_name) - 1, 1);
+        RequestNote *note;
+        Slice given;
+
+        if (slot->base)
+                return (RequestNote *) (void *) slot->base;
+        note = h2o_mem_alloc_shared(&req->pool, sizeof(*note), note_dispose);
+        *note = (RequestNote){.start_ns = clock_now_ns(), .errors = ERRORS_PROBLEM};
+        given = request_header(req, "x-request-id");
+        if (is_request_id(given))
+                memcpy(note->id, given.data, given.size);
+        else
+                random_name(note->id, 22);
+        slot->base = (char *) note;
+        return note;
+}
+
+const char *request_id(h2o_req_t *req) {
+        return request_note(req)->id;
+}

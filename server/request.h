@@ -1,0 +1,24 @@
+#pragma once
+/* request: what the edge itself remembers of a request, from its arrival to its end. */
+
+#include <h2o.h>
+#include <stdint.h>
+
+#include "server/connection.h"
+#include "server/route.h"
+
+#define REQUEST_ID_SIZE 65
+
+typedef struct RequestNote {
+        char id[REQUEST_ID_SIZE]; /* of X-Request-Id */
+        uint64_t start_ns;        /* when the whole request had arrived */
+        ErrorStyle errors;        /* of its route; ERRORS_PROBLEM before there is one */
+        bool is_ours;             /* a handler of ours answers, not libh2o by itself */
+        Connection *connection;   /* whose count of requests in flight holds this one, or NULL */
+} RequestNote;
+
+/* The note of a request, made when it is first asked for; in the request's pool. */
+RequestNote *request_note(h2o_req_t *req);
+
+/* A header's value, or an empty slice. */
+Slice request_header(h2o_req_t *req, const char *lower_case_name);

@@ -1,0 +1,38 @@
+#include "server/tls.h"
+
+#include <errno.h>
+#include <h2o.h>
+#include <h2o/http2.h>
+#include <openssl/err.h>
+#include <stdio.h>
+
+static int complain(const char *path) {
+        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+        (void) fprintf(stderr, "hatchery: %s: %s\n", path,
+                       reason ? reason : "TLS cannot be set up");
+        ERR_clear_error();
+        return -EINVAL;
+}
+
+int tls_context_new(const char *certificate, const char *key, SSL_CTX **ret_context) {
+        SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+        int r = 0;
+
+        if (!context || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1)
+                r = complain(certificate);
+        else if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
+                r = complain(certificate);
+        else if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
+                 SSL_CTX_check_private_key(context) != 1)
+                r = complain(key);
+        if (r < 0) {
+                SSL_CTX_free(context);
+                return r;
+        }
+        (void) SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                                    SSL_OP_CIPHER_SERVER_PREFERENCE);
+        h2o_ssl_register_alpn_protocols(context, h2o_http2_alpn_protocols);
+        *ret_context = context;
+        return 0;
+}
