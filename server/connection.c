@@ -303,7 +303,7 @@ Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, bool is_t
         };
         if (table->first)
                 table->first->previous = connection;
-        else
+        if (!h2o_timeout_is_linked(&table->look))
                 h2o_timeout_link(table->loop, &table->look_interval, &table->look);
         table->first = connection;
         table->by_fd[fd] = connection;

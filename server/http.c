@@ -278,25 +278,22 @@ void http_drain(Http *http) {
         connection_table_drain(http->connections);
 }
 
-Http *http_free(Http *http) {
-        if (!http)
-                return NULL;
+void http_close(Http *http) {
         close_listeners(http);
         connection_table_shut_down(http->connections);
         for (int turns = 0; http->app->connections > 0 && turns < END_TURNS_MAX; turns++) {
                 if (http_turn(http, END_TURN_MS) < 0)
                         break;
         }
-        /* A connection that is still open holds a request in a handler, and libh2o has no way to
+        /* A connection that is still open has a request with a handler, and libh2o has no way to
          * take it from there. The process ends next. */
         if (http->app->connections > 0)
-                return NULL;
+                return;
         for (size_t i = 0; i < http->n_watches; i++)
                 h2o_socket_close(http->watches[i].sock);
         http->refusals = refusals_free(http->refusals);
         http->connections = connection_table_free(http->connections);
         http->app->hangups = hangup_watcher_free(http->app->hangups);
         SSL_CTX_free(http->tls.ssl_ctx);
-        h2o_timeout_dispose(http->context.loop, &http->pause);
-        return NULL;
+        http->tls.ssl_ctx = NULL;
 }

@@ -12,10 +12,6 @@ typedef struct Http Http;
 /* Makes the loop and accepts on every listener; listeners and app are borrowed. Sets app->hangups.
  * On failure one line on standard error has said why. */
 _must_check_ int http_new(App *app, ListenerSet *listeners, Http **ret_http);
-/* Ends what is open at once. */
-Http *http_free(Http *http);
-DEFINE_CLEANUP(Http, http_free)
-
 h2o_loop_t *http_loop(const Http *http);
 
 /* One turn of the loop, of at most that many milliseconds. */
@@ -27,3 +23,7 @@ _must_check_ int http_watch_fd(Http *http, int fd, void (*readable)(App *app));
 
 /* Stops accepting, asks clients to close, and ends connections that wait. */
 void http_drain(Http *http);
+
+/* Ends what is open, at once. The loop and the configuration stay: libh2o 2.2 cannot give back all
+ * that they hold. */
+void http_close(Http *http);

@@ -151,7 +151,7 @@ static int apply_entry(const ConfigFile *file, size_t i, OptionsReader *reader, 
         OptionHome home = is_template_section(entry) ? OPTION_OF_TEMPLATE : OPTION_OF_SERVER;
         const OptionInfo *option =
                 option_table_find(&reader->table, entry->name, strlen(entry->name));
-        char where[PATH_MAX + 16];
+        char where[PATH_MAX + 16 + OPTION_NAME_MAX];
         OptionSource source = {where, file->directory};
 
         (void) snprintf(where, sizeof(where), "%s:%u", file->path, entry->line);
@@ -165,10 +165,11 @@ static int apply_entry(const ConfigFile *file, size_t i, OptionsReader *reader, 
         if (option->home != home)
                 return options_complain(where, "'%s' belongs into the section [%s]", entry->name,
                                         home == OPTION_OF_SERVER ? "template.default" : "server");
+        (void) snprintf(where, sizeof(where), "%s:%u: %s", file->path, entry->line, option->name);
         if (option->kind == OPTION_MODULES && is_continuation(file, i))
                 return option_add_modules(reader, template, entry->value, false, where);
         if (is_given_before(file, i))
-                return options_complain(where, "'%s' is given a second time", entry->name);
+                return options_complain(where, "given a second time");
         reader->given[template] |= option_bit(&reader->table, option);
         return option_assign(reader, option, template, entry->value, source);
 }

@@ -15,7 +15,7 @@ static const char queue_group[] = "Runs";
 static const char template_group[] =
         "Template \"default\" (others: sections [template.NAME] of the file)";
 static const char limit_group[] =
-        "Limits of a run (--X: when the request names none; --max-X: the most it may ask for)";
+        "Limits of a run, when the request names none, and the most it may ask for";
 
 /* clang-format off */
 static const OptionInfo fixed_options[] = {
@@ -112,8 +112,6 @@ static void add_limit_option(OptionTable *table, unsigned slot, Limit limit, boo
         }
         (void) snprintf(table->limit_standards[slot], sizeof(table->limit_standards[slot]), "%llu",
                         (unsigned long long) (is_maximum ? info->maximum : info->standard));
-        (void) snprintf(table->limit_helps[slot], sizeof(table->limit_helps[slot]), "%s",
-                        info->help);
         *option = (OptionInfo){
                 .group = limit_group,
                 .name = name,
@@ -125,7 +123,7 @@ static void add_limit_option(OptionTable *table, unsigned slot, Limit limit, boo
                 .minimum = info->minimum,
                 .maximum = info->ceiling,
                 .value_help = "N",
-                .help = table->limit_helps[slot],
+                .help = is_maximum ? "the most a request may ask for" : info->help,
         };
 }
 

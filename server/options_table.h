@@ -45,7 +45,6 @@ typedef struct OptionTable {
         size_t n_options;
         char limit_names[2 * _LIMITS][OPTION_NAME_MAX];
         char limit_standards[2 * _LIMITS][24];
-        char limit_helps[2 * _LIMITS][160];
 } OptionTable;
 
 /* Fills the table: what is fixed, and two options for each limit of pool/limits.h: its standard and

@@ -61,24 +61,23 @@ static int parse_number(const OptionInfo *option, const char *text, const char *
 
         for (const char *digit = text; *digit != '\0' || digit == text; digit++) {
                 if (*digit < '0' || *digit > '9')
-                        return options_complain(
-                                where, "%s: '%s' is not a whole number; allowed: %llu to %llu",
-                                option->name, text, (unsigned long long) option->minimum,
-                                (unsigned long long) option->maximum);
+                        return options_complain(where,
+                                                "'%s' is not a whole number; allowed: %llu to %llu",
+                                                text, (unsigned long long) option->minimum,
+                                                (unsigned long long) option->maximum);
                 if (__builtin_mul_overflow(number, 10U, &number) ||
                     __builtin_add_overflow(number, (uint64_t) (*digit - '0'), &number))
                         number = UINT64_MAX;
         }
         if (number < option->minimum || number > option->maximum)
-                return options_complain(where, "%s: %s is out of range; allowed: %llu to %llu",
-                                        option->name, text, (unsigned long long) option->minimum,
+                return options_complain(where, "%s is out of range; allowed: %llu to %llu", text,
+                                        (unsigned long long) option->minimum,
                                         (unsigned long long) option->maximum);
         *ret_number = number;
         return 0;
 }
 
-static int parse_switch(const OptionInfo *option, const char *text, const char *where,
-                        bool *ret_value) {
+static int parse_switch(const char *text, const char *where, bool *ret_value) {
         static const char *const yes[] = {"yes", "true", "on", "1"};
         static const char *const no[] = {"no", "false", "off", "0"};
 
@@ -88,17 +87,17 @@ static int parse_switch(const OptionInfo *option, const char *text, const char *
                         return 0;
                 }
         }
-        return options_complain(where, "%s: '%s' is neither yes nor no", option->name, text);
+        return options_complain(where, "'%s' is neither yes nor no", text);
 }
 
-static int parse_path(OptionsReader *reader, const OptionInfo *option, const char *text,
-                      OptionSource source, const char **ret_path) {
+static int parse_path(OptionsReader *reader, const char *text, OptionSource source,
+                      const char **ret_path) {
         char absolute[PATH_MAX];
         char current[PATH_MAX];
         const char *directory = source.directory;
 
         if (text[0] == '\0')
-                return options_complain(source.name, "%s: an empty path", option->name);
+                return options_complain(source.name, "the path is empty");
         if (text[0] == '/') {
                 *ret_path = options_keep(reader, text, strlen(text));
                 return 0;
@@ -107,18 +106,15 @@ static int parse_path(OptionsReader *reader, const OptionInfo *option, const cha
                 directory = getcwd(current, sizeof(current));
         if (!directory || snprintf(absolute, sizeof(absolute), "%s/%s", directory, text) >=
                                   (int) sizeof(absolute))
-                return options_complain(source.name, "%s: '%s' cannot be made an absolute path",
-                                        option->name, text);
+                return options_complain(source.name, "'%s' cannot be made an absolute path", text);
         *ret_path = options_keep(reader, absolute, strlen(absolute));
         return 0;
 }
 
-static int parse_recycle(const OptionInfo *option, const char *text, const char *where,
-                         Recycle *ret_recycle) {
+static int parse_recycle(const char *text, const char *where, Recycle *ret_recycle) {
         *ret_recycle = recycle_by_name(text);
         if (*ret_recycle == _RECYCLES)
-                return options_complain(where, "%s: '%s' is no policy; allowed: fresh, reset",
-                                        option->name, text);
+                return options_complain(where, "'%s' is no policy; allowed: fresh, reset", text);
         return 0;
 }
 
@@ -233,18 +229,17 @@ int option_assign(OptionsReader *reader, const OptionInfo *option, size_t templa
                 if (log_level_parse(text, &level) < 0)
                         return options_complain(
                                 source.name,
-                                "%s: '%s' is no level; allowed: error, warning, info, debug",
-                                option->name, text);
+                                "'%s' is no level; allowed: error, warning, info, debug", text);
                 *(const char **) value = options_keep(reader, text, strlen(text));
                 break;
         case OPTION_PATH:
-                r = parse_path(reader, option, text, source, value);
+                r = parse_path(reader, text, source, value);
                 break;
         case OPTION_SWITCH:
-                r = parse_switch(option, text, source.name, value);
+                r = parse_switch(text, source.name, value);
                 break;
         case OPTION_RECYCLE:
-                r = parse_recycle(option, text, source.name, value);
+                r = parse_recycle(text, source.name, value);
                 break;
         case OPTION_MODULES:
                 r = assign_modules(reader, template, text, source.name);

@@ -232,19 +232,22 @@ static int start(Server *server) {
 }
 
 int serve(const Options *options) {
-        Server server = {
+        /* Static, so that what libh2o keeps stays reachable to the end, and a leak is a leak. */
+        static Server server;
+
+        server = (Server){
                 .app = {.options = options,
                         .pool_submitted = on_submitted,
                         .start_ns = clock_now_ns()},
                 .exit_status = -1,
         };
-
         if (start(&server) < 0)
                 server.exit_status = 1;
         else
                 run(&server);
         /* Requests first: one that ends cancels its run. */
-        server.http = http_free(server.http);
+        if (server.http)
+                http_close(server.http);
         server.app.pool = pool_free(server.app.pool);
         server.app.store = store_free(server.app.store);
         listener_set_close(&server.listeners);
