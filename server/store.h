@@ -1,8 +1,9 @@
 #pragma once
 /*
- * store: the data that clients of the code-execution-sandbox API upload by key, kept over restarts in one SQLite file.
- * Calls block for as long as a write to the page cache takes: the file is in WAL mode with synchronous=NORMAL, so
- * no commit waits for the disk, and a crash of the machine may lose the last commits but never the file.
+ * store: the data that clients of the code-execution-sandbox API upload by key, kept over restarts
+ * in one SQLite file. Calls block for as long as a write to the page cache takes: the file is in
+ * WAL mode with synchronous=NORMAL, so no commit waits for the disk, and a crash of the machine may
+ * lose the last commits but never the file.
  */
 
 #include <stddef.h>
@@ -23,10 +24,11 @@ enum {
 
 #define STORE_KEY_MAX 256
 
-/* Opens directory/store.sqlite3, and makes what is missing of both; the folder is private (0700). keys_max and
- * bytes_max bound all entries together. A file that is damaged, foreign, or of a newer version fails with a line in
- * the log that names it. */
-_must_check_ int store_open(const char *directory, unsigned keys_max, uint64_t bytes_max, Store **ret_store);
+/* Opens directory/store.sqlite3, and makes what is missing of both; the folder is private (0700).
+ * keys_max and bytes_max bound all entries together. A file that is damaged, foreign, or of a newer
+ * version fails with a line in the log that names it. */
+_must_check_ int store_open(const char *directory, unsigned keys_max, uint64_t bytes_max,
+                            Store **ret_store);
 Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free)
 

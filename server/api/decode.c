@@ -1,0 +1,367 @@
+#include "server/api/decode.h"
+
+#include <stdio.h>
+
+#include "wire/run.h"
+
+static bool read_code(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        request->has_code = true;
+        return reader_text(reader, item, "code", &request->run.code);
+}
+
+static bool read_stdin(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        return reader_text(reader, item, "stdin", &request->run.stdin_bytes);
+}
+
+/* Text that a C string has to hold later, or that names something. */
+static bool check_plain(Reader *reader, Slice text, bool may_be_empty) {
+        if (text.size > 0 && memchr(text.data, '\0', text.size))
+                return reader_fail(reader, 422, "", "This may not hold a NUL character.");
+        if (text.size == 0 && !may_be_empty)
+                return reader_fail(reader, 422, "", "This may not be empty.");
+        return true;
+}
+
+static bool read_texts(Reader *reader, const JsonItem *item, const char *field, size_t maximum,
+                       bool may_be_empty, Slice **ret_texts, size_t *ret_count) {
+        JsonCursor cursor;
+        JsonItem element;
+        size_t count;
+
+        if (!reader_expect(reader, item, JSON_ARRAY, field) ||
+            !reader_count(reader, item, field, maximum, &count))
+                return false;
+        if (count == 0)
+                return true;
+        *ret_texts = reader_allocate(reader, count, sizeof(Slice));
+        if (!*ret_texts)
+                return false;
+        (void) json_enter(item->value, &cursor);
+        for (size_t i = 0; json_next(&cursor, &element); i++) {
+                if (!reader_text(reader, &element, "", &(*ret_texts)[i]) ||
+                    !check_plain(reader, (*ret_texts)[i], may_be_empty))
+                        return reader_inside(reader, "%s[%zu]", field, i);
+        }
+        *ret_count = count;
+        return true;
+}
+
+static bool read_arguments(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        if (!read_texts(reader, item, "args", REQUEST_ARGUMENTS_MAX, true, &request->arguments,
+                        &request->run.n_arguments))
+                return false;
+        request->run.arguments = request->arguments;
+        return true;
+}
+
+static bool read_collect(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        if (!read_texts(reader, item, "collect", REQUEST_COLLECT_MAX, false, &request->collect,
+                        &request->run.n_collect))
+                return false;
+        request->run.collect = request->collect;
+        for (size_t i = 0; i < request->run.n_collect; i++) {
+                if (request->collect[i].size > REQUEST_PATH_MAX) {
+                        (void) reader_fail(reader, 422, "", "A pattern has at most %d bytes.",
+                                           REQUEST_PATH_MAX);
+                        return reader_inside(reader, "collect[%zu]", i);
+                }
+        }
+        return true;
+}
+
+static bool read_variables(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        if (item->kind == JSON_FALSE)
+                return true;
+        request->wants_variables = true;
+        if (item->kind == JSON_TRUE) {
+                request->run.flags |= REQUEST_WANT_ALL_VARIABLES;
+                return true;
+        }
+        if (item->kind != JSON_ARRAY)
+                return reader_fail(reader, 422, "variables",
+                                   "This must be a list of names, or true for all of them.");
+        if (!read_texts(reader, item, "variables", REQUEST_VARIABLES_MAX, false,
+                        &request->variables, &request->run.n_variables))
+                return false;
+        request->run.variables = request->variables;
+        return true;
+}
+
+static bool read_variable(Reader *reader, const JsonItem *item, RunVariable *ret_variable) {
+        if (!reader_key(reader, item, "", &ret_variable->name))
+                return false;
+        if (ret_variable->name.size == 0 ||
+            memchr(ret_variable->name.data, '=', ret_variable->name.size))
+                return reader_fail(reader, 422, "",
+                                   "A name of the environment is not empty and has no \"=\".");
+        return check_plain(reader, ret_variable->name, false) &&
+               reader_text(reader, item, "", &ret_variable->value) &&
+               check_plain(reader, ret_variable->value, true);
+}
+
+static int compare_names(const void *left, const void *right) {
+        const RunVariable *a = left, *b = right;
+        size_t common = a->name.size < b->name.size ? a->name.size : b->name.size;
+        int order = memcmp(a->name.data, b->name.data, common);
+
+        if (order != 0)
+                return order;
+        return (a->name.size > b->name.size) - (a->name.size < b->name.size);
+}
+
+static bool read_environment(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+        JsonCursor cursor;
+        JsonItem member;
+        size_t count;
+
+        if (!reader_expect(reader, item, JSON_OBJECT, "env") ||
+            !reader_count(reader, item, "env", REQUEST_ENVIRONMENT_MAX, &count))
+                return false;
+        if (count == 0)
+                return true;
+        request->environment = reader_allocate(reader, count, sizeof(RunVariable));
+        if (!request->environment)
+                return false;
+        (void) json_enter(item->value, &cursor);
+        for (size_t i = 0; json_next(&cursor, &member); i++) {
+                if (!read_variable(reader, &member, &request->environment[i]))
+                        return reader_inside(reader, "env.%.*s",
+                                             (int) (member.key.size < 64 ? member.key.size : 64),
+                                             (const char *) member.key.data);
+        }
+        /* The order means nothing in an environment, so sorting may find the doubles. */
+        qsort(request->environment, count, sizeof(RunVariable), compare_names);
+        for (size_t i = 1; i < count; i++) {
+                if (compare_names(&request->environment[i - 1], &request->environment[i]) == 0)
+                        return reader_fail(
+                                reader, 400, "env",
+                                "A name occurs twice; it is unclear which one is meant.");
+        }
+        request->run.environment = request->environment;
+        request->run.n_environment = count;
+        return true;
+}
+
+static bool read_data(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        request->run.data = item->value;
+        return reader_expect(reader, item, JSON_OBJECT, "data");
+}
+
+/* The template decides which limits hold, so both wait until all members have been seen. */
+static bool read_template(Reader *reader, void *target, const JsonItem *item) {
+        ((ExecuteRequest *) target)->template = *item;
+        return true;
+}
+
+static bool read_limits(Reader *reader, void *target, const JsonItem *item) {
+        ((ExecuteRequest *) target)->limits = *item;
+        return true;
+}
+
+/* One of two words; *ret_second says which. */
+static bool read_choice(Reader *reader, const JsonItem *item, const char *field, const char *first,
+                        const char *second, bool *ret_second) {
+        Slice word;
+
+        if (!reader_text(reader, item, field, &word))
+                return false;
+        *ret_second = slice_equals(word, second);
+        if (!*ret_second && !slice_equals(word, first))
+                return reader_fail(reader, 422, field, "This must be \"%s\" or \"%s\".", first,
+                                   second);
+        return true;
+}
+
+static bool read_encoding(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        return read_choice(reader, item, "encoding", "utf-8", "base64", &request->base64);
+}
+
+static bool read_output_overrun(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        return read_choice(reader, item, "output_overrun", "cut", "kill",
+                           &request->run.output_overrun_kills);
+}
+
+static bool read_id(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        if (item->kind != JSON_STRING && item->kind != JSON_NUMBER)
+                return reader_fail(reader, 422, "id", "This must be a string or a number.");
+        if (item->value.size > REQUEST_ID_MAX)
+                return reader_fail(reader, 422, "id", "This may have at most %d bytes.",
+                                   REQUEST_ID_MAX);
+        request->id = item->value;
+        return true;
+}
+
+/* `id` comes first, so that it is left out where it is not allowed. */
+static const Member request_members[] = {
+        {"id", read_id},
+        {"code", read_code},
+        {"stdin", read_stdin},
+        {"args", read_arguments},
+        {"env", read_environment},
+        {"data", read_data},
+        {"files", decode_files},
+        {"variables", read_variables},
+        {"collect", read_collect},
+        {"template", read_template},
+        {"limits", read_limits},
+        {"encoding", read_encoding},
+        {"output_overrun", read_output_overrun},
+};
+
+static bool fail_template(Reader *reader, const DecodeContext *context) {
+        char names[READER_TEXT_MAX] = "";
+        size_t used = 0;
+
+        for (size_t i = 0; i < context->n_templates && used < sizeof(names); i++)
+                used += (size_t) snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+                                          context->templates[i].name);
+        return reader_fail(reader, 422, "template",
+                           "There is no template of this name; there are: %s.", names);
+}
+
+static bool find_template(Reader *reader, const DecodeContext *context, const JsonItem *item,
+                          unsigned *ret_template) {
+        Slice name;
+
+        *ret_template = context->standard_template;
+        if (item->value.size == 0)
+                return true;
+        if (!reader_text(reader, item, "template", &name))
+                return false;
+        for (size_t i = 0; i < context->n_templates; i++) {
+                if (slice_equals(name, context->templates[i].name)) {
+                        *ret_template = (unsigned) i;
+                        return true;
+                }
+        }
+        return fail_template(reader, context);
+}
+
+typedef struct LimitsTarget {
+        const TemplateConfig *template;
+        RunLimits *limits;
+} LimitsTarget;
+
+static bool read_limit(Reader *reader, LimitsTarget *target, Limit limit, const JsonItem *item) {
+        const LimitInfo *info = &limit_infos[limit];
+        uint64_t number;
+
+        if (limit == LIMIT_PROCESSES && !target->template->subprocesses) {
+                if (!reader_whole_number(reader, item, info->name, info->minimum, UINT64_MAX,
+                                         &number))
+                        return false;
+                if (number > 1)
+                        return reader_fail(reader, 422, info->name,
+                                           "The template \"%s\" allows no subprocesses, so this "
+                                           "can only be 1.",
+                                           target->template->name);
+        }
+        return reader_whole_number(reader, item, info->name, info->minimum,
+                                   target->template->limits.maximum[limit],
+                                   &target->limits->of[limit]);
+}
+
+#define DEFINE_LIMIT_READER(name, limit)                                                           \
+        static bool name(Reader *reader, void *target, const JsonItem *item) {                     \
+                return read_limit(reader, target, limit, item);                                    \
+        }
+DEFINE_LIMIT_READER(read_wall, LIMIT_WALL_MS)
+DEFINE_LIMIT_READER(read_cpu, LIMIT_CPU_MS)
+DEFINE_LIMIT_READER(read_memory, LIMIT_MEMORY_MB)
+DEFINE_LIMIT_READER(read_output, LIMIT_OUTPUT_BYTES)
+DEFINE_LIMIT_READER(read_processes, LIMIT_PROCESSES)
+DEFINE_LIMIT_READER(read_disk, LIMIT_DISK_MB)
+
+static const MemberRead limit_readers[_LIMITS] = {
+        [LIMIT_WALL_MS] = read_wall,        [LIMIT_CPU_MS] = read_cpu,
+        [LIMIT_MEMORY_MB] = read_memory,    [LIMIT_OUTPUT_BYTES] = read_output,
+        [LIMIT_PROCESSES] = read_processes, [LIMIT_DISK_MB] = read_disk,
+};
+
+static bool apply_limits(Reader *reader, const TemplateConfig *template, Slice object,
+                         RunLimits *limits) {
+        LimitsTarget target = {template, limits};
+        Member members[_LIMITS];
+
+        for (int i = 0; i < _LIMITS; i++)
+                members[i] = (Member){limit_infos[i].name, limit_readers[i]};
+        if (!reader_object(reader, object, members, _LIMITS, false, &target))
+                return reader_inside(reader, "limits");
+        return true;
+}
+
+static bool finish(ExecuteRequest *request) {
+        Reader *reader = &request->reader;
+        const DecodeContext *context = request->context;
+        const TemplateConfig *template;
+
+        if (!request->has_code)
+                return reader_fail(reader, 422, "code",
+                                   "This member is required: the Python source to run.");
+        if (!find_template(reader, context, &request->template, &request->run.template))
+                return false;
+        template = &context->templates[request->run.template];
+        request->run.limits = limit_policy_defaults(&template->limits);
+        if (context->standard_limits.size > 0 &&
+            !apply_limits(reader, template, context->standard_limits, &request->run.limits))
+                return false;
+        if (request->limits.value.size == 0)
+                return true;
+        return reader_expect(reader, &request->limits, JSON_OBJECT, "limits") &&
+               apply_limits(reader, template, request->limits.value, &request->run.limits);
+}
+
+bool execute_request_decode(ExecuteRequest *request, const DecodeContext *context, Slice body) {
+        const Member *members = request_members + (context->allow_id ? 0 : 1);
+        size_t n_members = N_ELEMENTS(request_members) - (context->allow_id ? 0 : 1);
+
+        *request = (ExecuteRequest){
+                .context = context,
+                .run.flags = REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS,
+        };
+        return reader_start(&request->reader, body) &&
+               reader_object(&request->reader, body, members, n_members, false, request) &&
+               finish(request);
+}
+
+void execute_request_done(ExecuteRequest *request) {
+        free(request->arguments);
+        free(request->environment);
+        free(request->files);
+        free(request->variables);
+        free(request->collect);
+        reader_done(&request->reader);
+}
+
+bool decode_standards(Reader *reader, DecodeContext *context, const JsonItem *template,
+                      const JsonItem *limits) {
+        RunLimits scratch;
+
+        if (!find_template(reader, context, template, &context->standard_template))
+                return false;
+        if (limits->value.size == 0)
+                return true;
+        context->standard_limits = limits->value;
+        return reader_expect(reader, limits, JSON_OBJECT, "limits") &&
+               apply_limits(reader, &context->templates[context->standard_template], limits->value,
+                            &scratch);
+}
