@@ -31,6 +31,7 @@ void result_reader_restart(ResultReader *reader) {
                 buffer_done(&reader->bytes);
         reader->bytes.size = 0;
         reader->parsed = 0;
+        reader->gap = 0;
         memset(reader->present, 0, sizeof(reader->present));
         reader->n_displays = 0;
         reader->display_bytes = 0;
@@ -57,7 +58,6 @@ static bool part_is_sound(const ResultReader *reader, const Frame *frame) {
         case RESULT_ERROR_LINE:
                 return frame->body.size == sizeof(uint32_t);
         case RESULT_END:
-                return frame->body.size == sizeof(ResultEnd);
         case RESULT_READY:
         case RESULT_FAILED:
         case RESULT_TOUCHED:
@@ -75,12 +75,15 @@ static bool is_one_display_too_many(const ResultReader *reader, const Frame *fra
                 reader->display_bytes + frame->body.size > reader->value_bytes_max);
 }
 
-static void forget_frame(ResultReader *reader, size_t used) {
-        uint8_t *frame = reader->bytes.data + reader->parsed;
+/* Gives the room of forgotten frames back. Not after each of them: a worker that sends a million of
+ * the smallest would have everything behind each moved a million times. */
+static void close_gap(ResultReader *reader) {
+        uint8_t *rest = reader->bytes.data + reader->parsed;
 
-        reader->displays_truncated = true;
-        memmove(frame, frame + used, reader->bytes.size - reader->parsed - used);
-        reader->bytes.size -= used;
+        memmove(rest - reader->gap, rest, reader->bytes.size - reader->parsed);
+        reader->bytes.size -= reader->gap;
+        reader->parsed -= reader->gap;
+        reader->gap = 0;
 }
 
 static bool keep_part(ResultReader *reader, const Frame *frame) {
@@ -100,19 +103,67 @@ static bool keep_part(ResultReader *reader, const Frame *frame) {
         return true;
 }
 
+static FrameParse parse_next(const ResultReader *reader, Frame *frame, size_t *used) {
+        size_t body_max = reader->value_bytes_max;
+
+        if (body_max < RESULT_TEXT_MAX)
+                body_max = RESULT_TEXT_MAX;
+        return frame_parse(
+                slice_of(reader->bytes.data + reader->parsed, reader->bytes.size - reader->parsed),
+                body_max, frame, used);
+}
+
+/* The next frame that is not to be forgotten; those that are have been passed over. */
+static FrameParse next_frame(ResultReader *reader, SlotState state, Frame *frame, size_t *used) {
+        for (;;) {
+                FrameParse parse = parse_next(reader, frame, used);
+
+                if (parse == FRAME_COMPLETE && state == SLOT_BUSY &&
+                    is_one_display_too_many(reader, frame)) {
+                        reader->displays_truncated = true;
+                        reader->parsed += *used;
+                        reader->gap += *used;
+                        continue;
+                }
+                if (reader->gap == 0)
+                        return parse;
+                close_gap(reader);
+        }
+}
+
+static bool end_is_sound(const Frame *frame) {
+        ResultEnd end;
+
+        if (frame->body.size != sizeof(end))
+                return false;
+        memcpy(&end, frame->body.data, sizeof(end));
+        return end.outcome >= OUTCOME_COMPLETED && end.outcome < _OUTCOME_MAX;
+}
+
+/* The event of a whole frame that is no part of a result. */
+static SlotEvent take_event(ResultReader *reader, SlotEvent event, const Frame *frame,
+                            size_t used) {
+        if (event == SLOT_EV_END) {
+                /* The run is over with this frame: whatever stands behind it was not written by our
+                 * harness. */
+                if (!end_is_sound(frame) || used != reader->bytes.size - reader->parsed)
+                        return SLOT_EV_VIOLATION;
+                memcpy(&reader->end, frame->body.data, sizeof(reader->end));
+                reader->ended = true;
+        } else if (frame->body.size != 0) {
+                return SLOT_EV_VIOLATION;
+        }
+        reader->parsed += used;
+        return event;
+}
+
 ResultNext result_next(ResultReader *reader, SlotState state, unsigned *ret_kind,
                        SlotEvent *ret_event) {
-        Slice rest =
-                slice_of(reader->bytes.data + reader->parsed, reader->bytes.size - reader->parsed);
-        size_t body_max = reader->value_bytes_max;
         size_t used;
         Frame frame;
         int part;
 
-        if (body_max < RESULT_TEXT_MAX)
-                body_max = RESULT_TEXT_MAX;
-
-        switch (frame_parse(rest, body_max, &frame, &used)) {
+        switch (next_frame(reader, state, &frame, &used)) {
         case FRAME_INCOMPLETE:
                 return RESULT_NEXT_NONE;
         case FRAME_MALFORMED:
@@ -124,34 +175,12 @@ ResultNext result_next(ResultReader *reader, SlotState state, unsigned *ret_kind
 
         *ret_kind = frame.kind;
         *ret_event = slot_event_of_frame(state, frame.kind, &part);
-        if (part) {
-                if (is_one_display_too_many(reader, &frame)) {
-                        forget_frame(reader, used);
-                        *ret_kind = 0;
-                        return RESULT_NEXT_PART;
-                }
-                if (!keep_part(reader, &frame)) {
-                        *ret_event = SLOT_EV_VIOLATION;
-                        return RESULT_NEXT_EVENT;
-                }
+        if (part && keep_part(reader, &frame)) {
                 reader->parsed += used;
                 return RESULT_NEXT_PART;
         }
-        if (*ret_event == SLOT_EV_VIOLATION)
-                return RESULT_NEXT_EVENT;
-        if (*ret_event == SLOT_EV_END) {
-                /* The run is over with this frame: whatever stands behind it was not written by our
-                 * harness. */
-                if (!part_is_sound(reader, &frame) || used != rest.size) {
-                        *ret_event = SLOT_EV_VIOLATION;
-                        return RESULT_NEXT_EVENT;
-                }
-                memcpy(&reader->end, frame.body.data, sizeof(reader->end));
-                reader->ended = true;
-        } else if (frame.body.size != 0) {
-                *ret_event = SLOT_EV_VIOLATION;
-        }
-        reader->parsed += used;
+        if (*ret_event != SLOT_EV_VIOLATION)
+                *ret_event = take_event(reader, *ret_event, &frame, used);
         return RESULT_NEXT_EVENT;
 }
 

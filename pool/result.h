@@ -18,6 +18,7 @@ typedef struct ResultSpan {
 typedef struct ResultReader {
         Buffer bytes;  /* everything of the current run; spans point into it */
         size_t parsed; /* bytes that have become frames */
+        size_t gap;    /* of these, the last so many are frames that have been forgotten */
         size_t value_bytes_max;
         bool present[_RESULT_KIND_MAX];
         ResultSpan spans[_RESULT_KIND_MAX];
@@ -39,11 +40,11 @@ void result_reader_restart(ResultReader *reader);
 /* What the next frame is, in that state. */
 typedef enum ResultNext {
         RESULT_NEXT_NONE,  /* no whole frame there */
-        RESULT_NEXT_PART,  /* a part of a result was kept; *ret_kind says which; 0: it was one
-                              display too many */
+        RESULT_NEXT_PART,  /* a part of a result was kept; *ret_kind says which */
         RESULT_NEXT_EVENT, /* *ret_event */
 } ResultNext;
 
+/* Displays past the bounds are passed over, and displays_truncated is set. */
 ResultNext result_next(ResultReader *reader, SlotState state, unsigned *ret_kind,
                        SlotEvent *ret_event);
 
