@@ -30,8 +30,8 @@ class Effort:
     def __init__(self, quick):
         self.quick = quick
         self.rounds = 3 if quick else 9
-        self.seconds = 0.6 if quick else 3.0
-        self.rest_20_seconds = 1.0 if quick else 4.0
+        self.seconds = 0.4 if quick else 3.0
+        self.rest_20_seconds = 0.8 if quick else 4.0
         self.workers = (8, 58) if quick else (8, 108)
         self.others = not quick
 

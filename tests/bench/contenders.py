@@ -54,21 +54,8 @@ class Contender:
         tree = [self.pid, *proc.descendants(self.pid)]
         return sum(proc.cpu_seconds(pid) for pid in tree), sum(proc.minor_faults(pid) for pid in tree)
 
-    def settle(self, quiet_seconds=0.15, seconds=10):
-        """Waits until it has done what it put off: spares made, dead workers reaped."""
-        last = [None, 0]
-
-        def is_quiet():
-            now = self.used()[0]
-            last[1] = last[1] + 1 if now == last[0] else 0
-            last[0] = now
-            # eventually() looks every 10 ms, which is also the resolution of these times.
-            return last[1] * 0.01 >= quiet_seconds
-
-        try:
-            eventually(is_quiet, seconds)
-        except AssertionError:
-            pass  # a busy machine; the next reading is then a little too high, not too low
+    def settle(self):
+        """Waits until it has done what it put off, if it puts anything off."""
 
 
 class Program(Contender):
@@ -144,6 +131,22 @@ class Server(Contender):
         self.server.start()
         self.port, self.pid = self.server.port, self.server.pid
         return self
+
+    def settle(self, quiet_seconds=0.15, seconds=10):
+        """Waits until it has done what it put off: spares made, dead workers reaped."""
+        last = [None, 0]
+
+        def is_quiet():
+            now = self.used()[0]
+            last[1] = last[1] + 1 if now == last[0] else 0
+            last[0] = now
+            # eventually() looks every 10 ms, which is also the resolution of these times.
+            return last[1] * 0.01 >= quiet_seconds
+
+        try:
+            eventually(is_quiet, seconds)
+        except AssertionError:
+            pass  # a busy machine; the next reading is then a little too high, not too low
 
     def stop(self):
         try:

@@ -29,7 +29,6 @@ def load(build, contender, snippet, seconds, connections=1, rest_us=0, rate=None
             command += ["--expect", json.dumps(snippet.status)]
         if rate:
             command += ["--rate", rate, "--poisson"]
-        contender.settle()
         before = contender.used()
         ended = subprocess.run([*map(str, command), contender.url], capture_output=True, text=True)
         contender.settle()
