@@ -63,10 +63,16 @@ static void send_message(Slot *slot) {
         } else if (errno == EAGAIN && !slot->request_watched) {
                 slot->request_watched = pool_watch(run->pool, slot->worker.request_fd,
                                                    SOURCE_REQUEST, slot->number, 0) == 0;
+                /* Nobody may be answered here, as pool_submit() may be the caller: the timer does.
+                 */
                 if (!slot->request_watched)
-                        slot_end_run(slot, CAUSE_INTERNAL);
+                        slot->cause = CAUSE_INTERNAL;
+        } else if (errno != EAGAIN && slot->request_watched) {
+                /* EPIPE: the worker has died over it, which its pidfd will tell, or has closed its
+                 * end, and then a watched descriptor would be ready for ever. */
+                pool_unwatch(run->pool, slot->worker.request_fd);
+                slot->request_watched = false;
         }
-        /* EPIPE after a part was sent: the worker has died over it, which its pidfd will tell. */
 }
 
 void slot_on_request_writable(Slot *slot) {
@@ -144,6 +150,9 @@ static void read_stream(Slot *slot, RunStream stream, unsigned chunks) {
                         run->callbacks.output(
                                 run->data, stream,
                                 slice_of(chunk, (size_t) n < room ? (size_t) n : room));
+                /* The callback may have cancelled the run. */
+                if (slot->state != SLOT_BUSY)
+                        return;
                 if (output_append(capture, slice_of(chunk, (size_t) n)) < 0 &&
                     slot->cause == CAUSE_NONE)
                         slot->cause = CAUSE_INTERNAL;
@@ -155,7 +164,7 @@ static void read_stream(Slot *slot, RunStream stream, unsigned chunks) {
 static void check_output(Slot *slot) {
         Run *run = slot->run;
 
-        if (!run->output_overrun_kills || slot->cause != CAUSE_NONE)
+        if (!run || !run->output_overrun_kills || slot->cause != CAUSE_NONE)
                 return;
         for (int i = 0; i < _RUN_STREAMS; i++) {
                 if (slot->output[i].total > run->limits.of[LIMIT_OUTPUT_BYTES])
@@ -168,12 +177,12 @@ void slot_on_stream(Slot *slot, RunStream stream) {
                 return;
         read_stream(slot, stream, CHUNKS_PER_TURN);
         check_output(slot);
-        if (slot->cause != CAUSE_NONE)
+        if (slot->state == SLOT_BUSY && slot->cause != CAUSE_NONE)
                 slot_end_run(slot, slot->cause);
 }
 
 void slot_drain_streams(Slot *slot) {
-        for (int i = 0; i < _RUN_STREAMS; i++)
+        for (int i = 0; i < _RUN_STREAMS && slot->state == SLOT_BUSY; i++)
                 read_stream(slot, (RunStream) i, CHUNKS_AT_END);
         check_output(slot);
 }
@@ -209,6 +218,10 @@ void slot_check_limits(Slot *slot, uint64_t now_ns) {
                 meter_growth_bytes(&slot->worker.meter, meter_memory(&slot->worker.meter));
         uint64_t next_ns = LOOK_NS;
 
+        if (slot->cause != CAUSE_NONE) {
+                slot_end_run(slot, slot->cause);
+                return;
+        }
         if (now_ns >= slot->wall_deadline_ns) {
                 slot_end_run(slot, CAUSE_WALL);
                 return;

@@ -12,6 +12,11 @@
 
 #define RESULT_CHUNK 16384
 
+/* As much as one turn reads from one worker, so that a flood does not keep others waiting; and more
+ * than a pipe can hold (/proc/sys/fs/pipe-max-size, 1 MiB as a rule), so that what a worker has
+ * said before it died is read in the turn that hears of its death. */
+#define RESULT_BYTES_PER_TURN (2U << 20)
+
 /* A killed process that is not gone after this is complained about, and killed again. */
 #define RETIRE_TIMEOUT_NS (5 * NS_PER_S)
 
@@ -108,8 +113,8 @@ static void act(Slot *slot, SlotAction action) {
                 slot_send_run(slot);
                 break;
         case SLOT_ANSWER_AND_KILL:
-                /* In this order: the worker waits for its end, and tearing its address space down takes over a
-                 * millisecond, which may be of the very core that the answer needs. */
+                /* In this order: the worker waits for its end, and tearing its address space down
+                 * takes over a millisecond, which may be of the very core that the answer needs. */
                 slot_answer(slot);
                 kill_worker(slot);
                 break;
@@ -181,14 +186,17 @@ void slot_move(Slot *slot, SlotEvent event) {
 /* --- what happens --- */
 
 /* The run has ended, one way or another, while the process may live: what can be read is read now.
- */
-static void settle(Slot *slot) {
+ * Returns false when a callback has cancelled the run over it. */
+static bool settle(Slot *slot) {
         slot_take_usage(slot);
         slot_drain_streams(slot);
+        if (slot->state != SLOT_BUSY)
+                return false;
         if (slot->cause == CAUSE_NONE && slot->result.ended &&
             slot->usage.wall_ns > slot->run->limits.of[LIMIT_WALL_MS] * NS_PER_MS)
                 slot->cause = CAUSE_WALL;
         slot->template->pool->last_activity_ns = slot->started_ns + slot->usage.wall_ns;
+        return true;
 }
 
 void slot_end_run(Slot *slot, VerdictCause cause) {
@@ -196,7 +204,8 @@ void slot_end_run(Slot *slot, VerdictCause cause) {
                 slot->cause = cause;
         /* It must not go on while its last words are read. */
         worker_kill(&slot->worker);
-        settle(slot);
+        if (!settle(slot))
+                return;
         slot_move(slot, cause == CAUSE_PROTOCOL ? SLOT_EV_VIOLATION : SLOT_EV_DEADLINE);
 }
 
@@ -219,9 +228,15 @@ static void on_ready(Slot *slot) {
 }
 
 static void on_end(Slot *slot) {
-        bool keeps = slot->template->config->recycle == RECYCLE_RESET;
+        /* What it has not read of this run's request, it would take for the next one's; and what it
+         * writes to a stream that it has closed is lost. */
+        bool keeps =
+                slot->template->config->recycle == RECYCLE_RESET && slot->run->message.size == 0;
 
-        settle(slot);
+        if (!settle(slot))
+                return;
+        keeps = keeps && slot->worker.stream_fds[RUN_STDOUT] >= 0 &&
+                slot->worker.stream_fds[RUN_STDERR] >= 0;
         slot_move(slot, keeps && slot->cause == CAUSE_NONE ? SLOT_EV_END_KEPT : SLOT_EV_END);
 }
 
@@ -256,6 +271,9 @@ static bool handle_frames(Slot *slot) {
                         if (kind == RESULT_DISPLAY && slot->run->callbacks.display)
                                 slot->run->callbacks.display(slot->run->data,
                                                              result_last_display(&slot->result));
+                        /* The callback may have cancelled the run. */
+                        if (slot->state != SLOT_BUSY)
+                                return false;
                         continue;
                 case RESULT_NEXT_EVENT:
                         break;
@@ -276,8 +294,9 @@ static bool handle_frames(Slot *slot) {
 
 void slot_on_result(Slot *slot) {
         Pool *pool = slot->template->pool;
+        size_t taken = 0;
 
-        for (;;) {
+        while (taken < RESULT_BYTES_PER_TURN) {
                 Buffer *bytes = &slot->result.bytes;
                 size_t room;
                 ssize_t n;
@@ -307,6 +326,7 @@ void slot_on_result(Slot *slot) {
                 if (n < 0)
                         return;
                 bytes->size += (size_t) n;
+                taken += (size_t) n;
                 if (!handle_frames(slot) || (size_t) n < room)
                         return;
         }
@@ -345,7 +365,7 @@ void slot_on_exit(Slot *slot) {
                         slot->usage.cpu_ns = cpu_ns > start_ns ? cpu_ns - start_ns : 0;
                         slot->usage.peak_memory_kb = (uint64_t) usage.ru_maxrss;
                 }
-                settle(slot);
+                (void) settle(slot);
         }
         slot_move(slot, SLOT_EV_EXIT);
 }
