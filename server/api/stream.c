@@ -1,46 +1,20 @@
 #include "server/api/stream.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <strings.h>
 
-#include "jsontext/utf8.h"
-#include "jsontext/write.h"
 #include "kit/log.h"
 #include "server/api/encode.h"
+#include "server/api/event_queue.h"
 #include "server/api/outflow.h"
 #include "server/options.h"
 #include "server/request.h"
 #include "wire/run.h"
 
-/* A comment is sent after so many seconds without an event, for proxies that end quiet connections.
- */
+/* A comment is sent after so many seconds without an event, for proxies that end quiet ones. */
 #define HEARTBEAT_S 15
-/* Events are written while less than this waits for libh2o; the rest stays raw, which is smaller.
- */
+/* Events are written while less than this waits for libh2o; the rest stays raw: it is smaller. */
 #define WRITTEN_MAX (64U << 10)
-#define PIECE_MAX   (32U << 10)
-
-typedef enum EventKind {
-        EVENT_STDOUT,
-        EVENT_STDERR,
-        EVENT_DISPLAY,
-        EVENT_RESULT,
-        EVENT_DONE,
-        EVENT_ERROR,
-        _EVENTS
-} EventKind;
-
-static const char *const event_names[_EVENTS] = {
-        [EVENT_STDOUT] = "stdout", [EVENT_STDERR] = "stderr", [EVENT_DISPLAY] = "display",
-        [EVENT_RESULT] = "result", [EVENT_DONE] = "done",     [EVENT_ERROR] = "error",
-};
-
-/* In the queue, each event is one of these and its bytes. */
-typedef struct Event {
-        uint32_t kind;
-        uint32_t size;
-} Event;
 
 typedef struct Stream {
         App *app;
@@ -51,13 +25,9 @@ typedef struct Stream {
         Outflow flow;
         char id[RUN_ID_SIZE];
         bool base64, variables;
-        bool has_ended;                /* the last event is in the queue */
-        bool has_failed;               /* there was no room for an event: the answer is cut off */
-        Buffer queue;                  /* events that are not written yet, in order */
-        size_t queue_start;            /* the bytes before it have been taken */
-        size_t last_event;             /* offset of the newest one; valid while there is one */
-        uint8_t held[_RUN_STREAMS][4]; /* the beginning of a character whose end has not come yet */
-        size_t held_size[_RUN_STREAMS];
+        bool has_ended;  /* the last event is in the queue */
+        bool has_failed; /* there was no room for an event: the answer is cut off */
+        EventQueue queue;
         h2o_timeout_entry_t tick;
         unsigned quiet_s;
 } Stream;
@@ -85,71 +55,7 @@ static void stream_dispose(void *data) {
         cancel_run(stream);
         h2o_timeout_unlink(&stream->tick);
         outflow_done(&stream->flow);
-        buffer_done(&stream->queue);
-}
-
-/* ── From the queue to the client ── */
-
-static int write_event(Buffer *out, EventKind kind, Slice bytes, bool base64) {
-        JsonWriter writer = JSON_WRITER(out);
-        size_t data_start;
-        int r;
-
-        if (buffer_append(out, "event: ", 7) < 0 ||
-            buffer_append(out, event_names[kind], strlen(event_names[kind])) < 0 ||
-            buffer_append(out, "\ndata: ", 7) < 0)
-                return -ENOMEM;
-        data_start = out->size;
-        if (kind == EVENT_STDOUT || kind == EVENT_STDERR) {
-                json_begin_object(&writer);
-                json_key(&writer, base64 ? "base64" : "text");
-                if (base64)
-                        json_base64(&writer, bytes, SLICE_NULL);
-                else
-                        json_text(&writer, bytes);
-                json_end_object(&writer);
-                r = writer.error;
-        } else
-                r = buffer_append(out, bytes.data, bytes.size);
-        if (r < 0)
-                return r;
-        answer_flatten(out, data_start);
-        return buffer_append(out, "\n\n", 2);
-}
-
-/* How much of an event's bytes to write now: streams may be cut, between characters. */
-static size_t piece_size(const Stream *stream, EventKind kind, Slice bytes) {
-        Slice piece = slice_of(bytes.data, PIECE_MAX);
-
-        if (bytes.size <= PIECE_MAX || (kind != EVENT_STDOUT && kind != EVENT_STDERR))
-                return bytes.size;
-        return stream->base64 ? PIECE_MAX / 3 * 3 : PIECE_MAX - utf8_unfinished_tail(piece);
-}
-
-static int write_next(Stream *stream) {
-        uint8_t *at = stream->queue.data + stream->queue_start;
-        Event event;
-        size_t size;
-        int r;
-
-        memcpy(&event, at, sizeof(event));
-        size = piece_size(stream, event.kind, slice_of(at + sizeof(event), event.size));
-        r = write_event(&stream->flow.next, event.kind, slice_of(at + sizeof(event), size),
-                        stream->base64);
-        if (r < 0)
-                return r;
-        if (size == event.size) {
-                stream->queue_start += sizeof(event) + size;
-                return 0;
-        }
-        /* The rest becomes an event of its own; its head takes the place of bytes that have been
-         * written. */
-        if (stream->last_event == stream->queue_start)
-                stream->last_event += size;
-        stream->queue_start += size;
-        event.size -= (uint32_t) size;
-        memcpy(stream->queue.data + stream->queue_start, &event, sizeof(event));
-        return 0;
+        event_queue_done(&stream->queue);
 }
 
 /* The run may be in the middle of a callback, where it cannot be cancelled: the timer does the rest
@@ -163,7 +69,7 @@ static void fail(Stream *stream) {
 
 static void end_failed(Stream *stream) {
         log_error("an event stream was cut off, for lack of room id=%s queued=%zu", stream->id,
-                  stream->queue.size - stream->queue_start);
+                  stream->queue.bytes.size);
         cancel_run(stream);
         if (stream->flow.has_begun)
                 outflow_break(&stream->flow);
@@ -172,109 +78,31 @@ static void end_failed(Stream *stream) {
                               "The server has no memory for the output of this run.");
 }
 
-/* Moves the queue to the front once most of it has been taken, so that each byte is moved about
- * once. */
-static void compact(Stream *stream) {
-        if (stream->queue_start < stream->queue.size &&
-            stream->queue_start < stream->queue.size / 2)
-                return;
-        buffer_consume(&stream->queue, stream->queue_start);
-        stream->last_event -= stream->queue_start;
-        stream->queue_start = 0;
-}
-
 static void pump(void *data) {
         Stream *stream = data;
 
         if (stream->flow.in_flight || stream->flow.sent_last || stream->has_failed)
                 return;
-        while (stream->queue_start < stream->queue.size && stream->flow.next.size < WRITTEN_MAX) {
-                if (write_next(stream) < 0) {
-                        fail(stream);
-                        return;
-                }
+        if (event_queue_write(&stream->queue, &stream->flow.next, WRITTEN_MAX) < 0) {
+                fail(stream);
+                return;
         }
-        compact(stream);
         if (stream->flow.next.size > 0)
                 stream->quiet_s = 0;
-        if (stream->has_ended && stream->queue.size == 0)
+        if (stream->has_ended && event_queue_is_empty(&stream->queue))
                 outflow_end(&stream->flow);
         else
                 outflow_flush(&stream->flow);
 }
 
-/* ── From the run to the queue ── */
-
-/* Output that follows output of the same stream joins it while it waits. */
-static int push(Stream *stream, EventKind kind, Slice bytes) {
-        bool joins = stream->queue_start < stream->queue.size &&
-                     (kind == EVENT_STDOUT || kind == EVENT_STDERR);
-        Event event = {.kind = kind, .size = (uint32_t) bytes.size};
-        Event last;
-        int r;
-
-        if (joins) {
-                memcpy(&last, stream->queue.data + stream->last_event, sizeof(last));
-                joins = last.kind == kind;
-        }
-        r = buffer_reserve(&stream->queue, sizeof(event) + bytes.size);
-        if (r < 0)
-                return r;
-        if (!joins) {
-                stream->last_event = stream->queue.size;
-                r = buffer_append(&stream->queue, &event, sizeof(event));
-                assert(r == 0);
-                return buffer_append(&stream->queue, bytes.data, bytes.size);
-        }
-        last.size += event.size;
-        memcpy(stream->queue.data + stream->last_event, &last, sizeof(last));
-        return buffer_append(&stream->queue, bytes.data, bytes.size);
-}
-
-/* Adds bytes to a character that was begun, until it is complete or can be none. */
-static int push_held(Stream *stream, RunStream which, EventKind kind, Slice *bytes) {
-        uint8_t *held = stream->held[which];
-        size_t *size = &stream->held_size[which];
-        int r = 0;
-
-        while (*size > 0 && bytes->size > 0 && r == 0) {
-                size_t unfinished;
-
-                held[(*size)++] = *bytes->data;
-                *bytes = slice_of(bytes->data + 1, bytes->size - 1);
-                unfinished = utf8_unfinished_tail(slice_of(held, *size));
-                if (unfinished < *size)
-                        r = push(stream, kind, slice_of(held, *size - unfinished));
-                memmove(held, held + (*size - unfinished), unfinished);
-                *size = unfinished;
-        }
-        return r;
-}
-
-static int push_output(Stream *stream, RunStream which, Slice bytes) {
-        EventKind kind = which == RUN_STDOUT ? EVENT_STDOUT : EVENT_STDERR;
-        size_t unfinished;
-        int r;
-
-        if (stream->base64)
-                return push(stream, kind, bytes);
-        r = push_held(stream, which, kind, &bytes);
-        if (r < 0 || bytes.size == 0)
-                return r;
-        unfinished = utf8_unfinished_tail(bytes);
-        memcpy(stream->held[which], bytes.data + bytes.size - unfinished, unfinished);
-        stream->held_size[which] = unfinished;
-        if (bytes.size == unfinished)
-                return 0;
-        return push(stream, kind, slice_of(bytes.data, bytes.size - unfinished));
-}
+/* ── What the run says ── */
 
 static void on_output(void *data, RunStream which, Slice bytes) {
         Stream *stream = data;
 
         if (stream->has_failed)
                 return;
-        if (push_output(stream, which, bytes) < 0)
+        if (event_queue_output(&stream->queue, which, bytes) < 0)
                 fail(stream);
         else
                 pump(stream);
@@ -285,7 +113,7 @@ static void on_display(void *data, Slice document) {
 
         if (stream->has_failed)
                 return;
-        if (push(stream, EVENT_DISPLAY, document) < 0)
+        if (event_queue_push(&stream->queue, EVENT_DISPLAY, document) < 0)
                 fail(stream);
         else
                 pump(stream);
@@ -300,18 +128,14 @@ static int push_end(Stream *stream, const RunResult *result) {
         };
         _cleanup_(buffer_done) Buffer document = BUFFER_INIT(0);
 
-        for (int i = 0; i < _RUN_STREAMS; i++) {
-                Slice held = slice_of(stream->held[i], stream->held_size[i]);
-
-                if (held.size > 0 &&
-                    push(stream, i == RUN_STDOUT ? EVENT_STDOUT : EVENT_STDERR, held) < 0)
-                        return -ENOMEM;
-        }
-        if (result->value.size > 0 && push(stream, EVENT_RESULT, result->value) < 0)
+        if (event_queue_end_output(&stream->queue) < 0)
+                return -ENOMEM;
+        if (result->value.size > 0 &&
+            event_queue_push(&stream->queue, EVENT_RESULT, result->value) < 0)
                 return -ENOMEM;
         if (answer_encode(result, &options, &document) < 0)
                 return -ENOMEM;
-        return push(stream, EVENT_DONE, buffer_slice(&document));
+        return event_queue_push(&stream->queue, EVENT_DONE, buffer_slice(&document));
 }
 
 static void end_refused(Stream *stream) {
@@ -326,7 +150,7 @@ static void end_refused(Stream *stream) {
         }
         stream->has_ended = true;
         if (respond_error_document(&document, ERRORS_PROBLEM, answer, text) < 0 ||
-            push(stream, EVENT_ERROR, buffer_slice(&document)) < 0)
+            event_queue_push(&stream->queue, EVENT_ERROR, buffer_slice(&document)) < 0)
                 fail(stream);
         else
                 pump(stream);
@@ -402,10 +226,10 @@ static Stream *stream_new(App *app, h2o_req_t *req, const RouteMatch *match,
                 .errors = match->errors,
                 .base64 = request->base64,
                 .variables = request->wants_variables,
-                .queue = BUFFER_INIT(queue_limit(app->options, &request->run)),
                 .tick.cb = on_tick,
         };
         make_run_id(stream->id);
+        event_queue_init(&stream->queue, queue_limit(app->options, &request->run), request->base64);
         outflow_init(&stream->flow, req, "text/event-stream; charset=utf-8", pump, stream);
         return stream;
 }
