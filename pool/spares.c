@@ -220,9 +220,9 @@ static bool is_known(const Pool *pool, pid_t pid) {
         return false;
 }
 
-/* Returns how many strays are still there. */
+/* Returns how many strays were there. */
 static unsigned sweep_list(const Pool *pool, char *children) {
-        unsigned alive = 0;
+        unsigned found = 0;
         char *rest = NULL;
 
         for (char *word = strtok_r(children, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
@@ -230,37 +230,59 @@ static unsigned sweep_list(const Pool *pool, char *children) {
 
                 if (pid <= 0 || is_known(pool, pid))
                         continue;
-                (void) kill(pid, SIGKILL);
-                if (waitpid(pid, NULL, WNOHANG) != pid)
-                        alive++;
+                found++;
+                /* 0: it is our living child, so that the number is still its own. */
+                if (waitpid(pid, NULL, WNOHANG) == 0) {
+                        (void) kill(pid, SIGKILL);
+                        (void) waitpid(pid, NULL, WNOHANG);
+                }
         }
-        return alive;
+        return found;
+}
+
+/* Reads the list of our children; the kernel gives no more than a page of it at a time. Needs
+ * CONFIG_PROC_CHILDREN, which Debian's kernels have. */
+static int read_children(char *children, size_t size) {
+        _autoclose_ int fd = -1;
+        char path[64];
+        size_t used = 0;
+        ssize_t n = 1;
+
+        /* The server forks from its main thread only. */
+        (void) snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        while (n > 0 && used < size - 1) {
+                n = read(fd, children + used, size - 1 - used);
+                if (n < 0)
+                        return -errno;
+                used += (size_t) n;
+        }
+        /* A number that the end of the room has cut is another process's. */
+        while (used > 0 && children[used - 1] != ' ')
+                used--;
+        children[used] = '\0';
+        return 0;
 }
 
 void spares_sweep(Pool *pool) {
         static char children[65536];
-        _autoclose_ int fd = -1;
-        char path[64];
-        ssize_t n;
+        int r;
 
         for (size_t i = 0; i < pool->config.n_templates; i++) {
                 if (pool->templates[i].outstanding > 0)
                         return;
         }
-        /* The server forks from its main thread only. Needs CONFIG_PROC_CHILDREN, which Debian's
-         * kernels have. */
-        (void) snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        n = fd < 0 ? -1 : read(fd, children, sizeof(children) - 1);
-        if (n < 0) {
-                log_warning("cannot look for stray processes: %s", strerror(errno));
+        r = read_children(children, sizeof(children));
+        if (r < 0) {
+                log_warning("cannot look for stray processes: %s", strerror(-r));
                 pool->sweep_wanted = false;
                 return;
         }
-        children[n] = '\0';
+        /* A stray that has just been killed needs a moment, and its own children come to us only
+         * when it is gone: it is over when none is found. */
         pool->sweep_wanted = sweep_list(pool, children) > 0;
-        /* A stray that has just been killed needs a moment; its own children come to us when it is
-         * gone. */
         if (pool->sweep_wanted)
                 timer_set(&pool->timers, &pool->sweep_timer, clock_now_ns() + 2 * NS_PER_MS);
 }
