@@ -106,6 +106,13 @@ static int spawn(Slot *slot) {
         int fds[_SPAWN_FDS];
         int r;
 
+        /* The slot was emptied before the sweep, and until then what the last run had left running
+         * could write to it. */
+        if (template->config->subprocesses) {
+                r = workspace_empty_slot(&pool->workspace, &slot->folders, slot->uid);
+                if (r < 0)
+                        return r;
+        }
         r = worker_open(&slot->worker, fds);
         if (r < 0)
                 return r;
