@@ -26,7 +26,7 @@ static int complain_about_flag(const OptionsReader *reader, const char *argument
                                const char *name) {
         const char *nearest = option_table_nearest(&reader->table, name);
 
-        return options_complain(argument, "unknown option%s%s%s; hatchery --help lists them",
+        return options_complain(argument, "unknown option%s%s%s (hatchery --help lists all)",
                                 nearest ? "; is --" : "", nearest ? nearest : "",
                                 nearest ? " meant?" : "");
 }
@@ -232,6 +232,8 @@ static int read_everything(OptionsReader *reader, const CommandLine *line) {
                 r = apply_flags(reader, line);
         if (r == 0 && libraries)
                 r = option_add_modules(reader, 0, libraries, true, "PREINSTALL_LIBS");
+        if (r == 0)
+                r = options_finish_limits(reader, 0);
         if (r == 0 && file)
                 r = config_file_apply_templates(file, reader);
         if (r == 0)

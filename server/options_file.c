@@ -118,6 +118,14 @@ int config_file_read(const char *path, ConfigFile **ret_file) {
         return 0;
 }
 
+static int complain_about_section(const ConfigFile *file, const ConfigEntry *entry) {
+        char problem[128];
+
+        (void) snprintf(problem, sizeof(problem),
+                        "unknown section [%s]; allowed: [server], [template.NAME]", entry->section);
+        return complain_at(file, entry->line, problem);
+}
+
 static bool is_template_section(const ConfigEntry *entry) {
         return strncmp(entry->section, "template.", strlen("template.")) == 0;
 }
@@ -159,7 +167,7 @@ static int apply_entry(const ConfigFile *file, size_t i, OptionsReader *reader, 
                 const char *nearest = option_table_nearest(&reader->table, entry->name);
 
                 return options_complain(
-                        where, "unknown name '%s'%s%s%s; hatchery --help lists them", entry->name,
+                        where, "unknown name '%s'%s%s%s (hatchery --help lists all)", entry->name,
                         nearest ? "; is " : "", nearest ? nearest : "", nearest ? " meant?" : "");
         }
         if (option->home != home)
@@ -190,8 +198,7 @@ int config_file_apply_default(const ConfigFile *file, OptionsReader *reader) {
                     strcmp(entry->section, "server") == 0)
                         r = apply_entry(file, i, reader, 0);
                 else if (!is_template_section(entry))
-                        r = complain_at(file, entry->line,
-                                        "unknown section; allowed: [server], [template.NAME]");
+                        r = complain_about_section(file, entry);
                 else if (!is_template_name(template_name(entry)))
                         r = complain_at(
                                 file, entry->line,

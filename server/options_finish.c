@@ -34,8 +34,7 @@ static int finish_workers(OptionsReader *reader, size_t template) {
         return 0;
 }
 
-/* When only one of the two was given, the other one gives way. */
-static int finish_limits(OptionsReader *reader, size_t template) {
+int options_finish_limits(OptionsReader *reader, size_t template) {
         TemplateConfig *config = &reader->options.templates[template];
 
         for (Limit limit = 0; limit < _LIMITS; limit++) {
@@ -70,7 +69,7 @@ static int finish_templates(OptionsReader *reader) {
                 int r = finish_workers(reader, i);
 
                 if (r == 0)
-                        r = finish_limits(reader, i);
+                        r = options_finish_limits(reader, i);
                 if (r < 0)
                         return r;
                 config->imports = reader->modules[i];

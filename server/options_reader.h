@@ -49,6 +49,11 @@ _must_check_ int config_file_apply_default(const ConfigFile *file, OptionsReader
 /* The other templates, each of which starts from the limits of the default one. */
 _must_check_ int config_file_apply_templates(const ConfigFile *file, OptionsReader *reader);
 
+/* Makes the standard of each limit of a template fit under its maximum: when only one of the two
+ * was given, the other one gives way. Before the other templates take over the limits of the
+ * default one. */
+_must_check_ int options_finish_limits(OptionsReader *reader, size_t template);
+
 /* Works out what depends on the machine or on other options, and checks what one option alone
  * cannot tell. */
 _must_check_ int options_finish(OptionsReader *reader);

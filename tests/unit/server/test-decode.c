@@ -1,0 +1,579 @@
+/* What a request becomes, and what is said about one that is wrong. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "server/api/batch_input.h"
+#include "server/api/decode.h"
+#include "wire/run.h"
+
+static TemplateConfig templates[2];
+
+static DecodeContext context(void) {
+        return (DecodeContext){.templates = templates, .n_templates = 2};
+}
+
+static int set_up(void **state) {
+        templates[0] = (TemplateConfig){.name = "default", .limits = limit_policy_standard()};
+        templates[1] = (TemplateConfig){
+                .name = "shell", .subprocesses = true, .limits = limit_policy_standard()};
+        templates[1].limits.maximum[LIMIT_PROCESSES] = 8;
+        templates[1].limits.standard[LIMIT_WALL_MS] = 1234;
+        return 0;
+}
+
+/* The body as a heap block of exactly its size, so that a sanitizer sees a read past its end. */
+typedef struct Case {
+        ExecuteRequest request;
+        DecodeContext context;
+        uint8_t *body;
+        bool is_read;
+} Case;
+
+static Case decode_bytes(const char *text, size_t size) {
+        Case c = {.context = context()};
+
+        c.body = malloc(size ? size : 1);
+        assert_non_null(c.body);
+        memcpy(c.body, text, size);
+        c.is_read = execute_request_decode(&c.request, &c.context, slice_of(c.body, size));
+        return c;
+}
+
+static Case decode(const char *text) {
+        return decode_bytes(text, strlen(text));
+}
+
+static void done(Case *c) {
+        execute_request_done(&c->request);
+        free(c->body);
+}
+
+static void assert_slice(Slice slice, const char *text) {
+        assert_int_equal(slice.size, strlen(text));
+        assert_memory_equal(slice.data, text, slice.size);
+}
+
+static void assert_refused(const char *text, int status, const char *field, const char *says) {
+        Case c = decode(text);
+        const ReaderError *error = &c.request.reader.error;
+
+        if (c.is_read || error->status != status || strcmp(error->field, field) != 0 ||
+            !strstr(error->text, says))
+                fail_msg("%s\n → %d, field \"%s\": %s", text, c.is_read ? 0 : error->status,
+                         error->field, error->text);
+        done(&c);
+}
+
+static Case accepted(const char *text) {
+        Case c = decode(text);
+
+        if (!c.is_read)
+                fail_msg("%s\n → %d, field \"%s\": %s", text, c.request.reader.error.status,
+                         c.request.reader.error.field, c.request.reader.error.text);
+        return c;
+}
+
+static void assert_accepted(const char *text) {
+        Case c = accepted(text);
+
+        done(&c);
+}
+
+static void test_only_code_is_required(void **state) {
+        Case c = accepted("{\"code\": \"1\"}");
+        const RunRequest *run = &c.request.run;
+
+        assert_slice(run->code, "1");
+        assert_int_equal(run->template, 0);
+        assert_int_equal(run->flags, REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS);
+        assert_int_equal(run->data.size, 0);
+        assert_int_equal(run->n_arguments + run->n_environment + run->n_files + run->n_variables +
+                                 run->n_collect,
+                         0);
+        for (int i = 0; i < _LIMITS; i++)
+                assert_int_equal(run->limits.of[i], limit_infos[i].standard);
+        assert_false(c.request.base64);
+        assert_false(run->output_overrun_kills);
+        done(&c);
+}
+
+static void test_every_member(void **state) {
+        Case c = accepted("{\"code\": \"print(1)\\n\", \"stdin\": \"in\", \"args\": [\"a\", \"\"], "
+                          "\"env\": {\"B\": \"2\", \"A\": \"1\"},"
+                          "\"data\": {\"x\": 123456789012345678901234567890, \"y\": \"\\ud800\"},"
+                          "\"files\": [{\"path\": \"d/a.txt\", \"content\": \"\\u00e9\"}, "
+                          "{\"content_base64\": \"AAEC\", \"path\": \"b\"}],"
+                          "\"variables\": [\"df\"], \"collect\": [\"*.png\", \"**/*.csv\"], "
+                          "\"template\": \"shell\","
+                          "\"limits\": {\"wall_ms\": 5, \"processes\": 8}, \"encoding\": "
+                          "\"base64\", \"output_overrun\": \"kill\"}");
+        const RunRequest *run = &c.request.run;
+
+        assert_slice(run->code, "print(1)\n");
+        assert_slice(run->stdin_bytes, "in");
+        assert_int_equal(run->n_arguments, 2);
+        assert_slice(run->arguments[0], "a");
+        assert_slice(run->arguments[1], "");
+        assert_int_equal(run->n_environment, 2);
+        assert_slice(run->environment[0].name, "A");
+        assert_slice(run->environment[0].value, "1");
+        assert_slice(run->data, "{\"x\": 123456789012345678901234567890, \"y\": \"\\ud800\"}");
+        assert_int_equal(run->n_files, 2);
+        assert_slice(run->files[0].path, "d/a.txt");
+        assert_slice(run->files[0].content, "\xc3\xa9");
+        assert_int_equal(run->files[1].content.size, 3);
+        assert_memory_equal(run->files[1].content.data, "\0\1\2", 3);
+        assert_int_equal(run->n_variables, 1);
+        assert_slice(run->variables[0], "df");
+        assert_int_equal(run->n_collect, 2);
+        assert_slice(run->collect[1], "**/*.csv");
+        assert_int_equal(run->template, 1);
+        assert_int_equal(run->limits.of[LIMIT_WALL_MS], 5);
+        assert_int_equal(run->limits.of[LIMIT_PROCESSES], 8);
+        assert_int_equal(run->limits.of[LIMIT_MEMORY_MB], limit_infos[LIMIT_MEMORY_MB].standard);
+        assert_true(c.request.base64);
+        assert_true(c.request.wants_variables);
+        assert_true(run->output_overrun_kills);
+        done(&c);
+}
+
+static void test_null_is_absent(void **state) {
+        Case c = accepted("{\"code\": \"1\", \"stdin\": null, \"args\": null, \"env\": null, "
+                          "\"data\": null, \"files\": null,"
+                          "\"variables\": null, \"collect\": null, \"template\": null, \"limits\": "
+                          "null, \"encoding\": null,"
+                          "\"output_overrun\": null}");
+        Case inside = accepted("{\"code\": \"1\", \"limits\": {\"wall_ms\": null}}");
+
+        assert_int_equal(inside.request.run.limits.of[LIMIT_WALL_MS],
+                         limit_infos[LIMIT_WALL_MS].standard);
+        done(&inside);
+        done(&c);
+        assert_refused("{\"code\": null}", 422, "code", "required");
+}
+
+static void test_all_variables(void **state) {
+        Case c = accepted("{\"code\": \"1\", \"variables\": true}");
+        Case none = accepted("{\"code\": \"1\", \"variables\": false}");
+
+        assert_true(c.request.run.flags & REQUEST_WANT_ALL_VARIABLES);
+        assert_true(c.request.wants_variables);
+        assert_false(none.request.wants_variables);
+        done(&none);
+        done(&c);
+        assert_refused("{\"code\": \"1\", \"variables\": \"df\"}", 422, "variables",
+                       "list of names");
+        assert_refused("{\"code\": \"1\", \"variables\": [\"a\", 1]}", 422, "variables[1]",
+                       "a string, not a number");
+}
+
+static void test_the_template_decides_the_limits(void **state) {
+        Case c = accepted(
+                "{\"limits\": {\"processes\": 4}, \"code\": \"1\", \"template\": \"shell\"}");
+
+        assert_int_equal(c.request.run.limits.of[LIMIT_WALL_MS], 1234);
+        assert_int_equal(c.request.run.limits.of[LIMIT_PROCESSES], 4);
+        done(&c);
+        assert_refused("{\"code\": \"1\", \"limits\": {\"processes\": 2}}", 422, "limits.processes",
+                       "no subprocesses");
+        assert_refused("{\"code\": \"1\", \"template\": \"x\"}", 422, "template", "default, shell");
+}
+
+static void test_not_json(void **state) {
+        static const char nul_body[] = "{\"code\": \"1\"}\0";
+        Case c;
+
+        assert_refused("", 400, "", "empty");
+        assert_refused(" \n", 400, "", "empty");
+        assert_refused("{", 400, "", "line 1, column 2 (byte 1)");
+        assert_refused("{\"code\":\n  x}", 400, "", "line 2, column 3 (byte 11)");
+        assert_refused("{\"code\": \"1\"} x", 400, "", "byte 14");
+        assert_refused("{\"code\": \"\xff\"}", 400, "", "byte 10");
+        assert_refused("{\"code\": \"\xc0\xaf\"}", 400, "", "byte 10");
+        assert_refused("{\"code\": NaN}", 400, "", "not valid JSON");
+        c = decode_bytes(nul_body, sizeof(nul_body) - 1);
+        assert_false(c.is_read);
+        assert_int_equal(c.request.reader.error.status, 400);
+        done(&c);
+}
+
+static void test_wrong_shapes(void **state) {
+        assert_refused("[]", 422, "", "object");
+        assert_refused("\"x\"", 422, "", "object");
+        assert_refused("{}", 422, "code", "required");
+        assert_refused("{\"code\": 1}", 422, "code", "a string, not a number");
+        assert_refused("{\"code\": [\"1\"]}", 422, "code", "not an array");
+        assert_refused("{\"code\": \"1\", \"args\": \"a\"}", 422, "args", "an array, not a string");
+        assert_refused("{\"code\": \"1\", \"args\": [\"a\", null]}", 422, "args[1]", "not null");
+        assert_refused("{\"code\": \"1\", \"env\": {\"A\": 1}}", 422, "env.A", "a string");
+        assert_refused("{\"code\": \"1\", \"env\": {\"\": \"1\"}}", 422, "env.", "not empty");
+        assert_refused("{\"code\": \"1\", \"env\": {\"A=B\": \"1\"}}", 422, "env.A=B", "\"=\"");
+        assert_refused("{\"code\": \"1\", \"data\": [1]}", 422, "data", "an object");
+        assert_refused("{\"code\": \"1\", \"limits\": []}", 422, "limits", "an object");
+        assert_refused("{\"code\": \"1\", \"encoding\": \"latin-1\"}", 422, "encoding",
+                       "\"utf-8\" or \"base64\"");
+        assert_refused("{\"code\": \"1\", \"output_overrun\": true}", 422, "output_overrun",
+                       "a string");
+        assert_refused("{\"code\": \"1\", \"collect\": [\"\"]}", 422, "collect[0]", "empty");
+        assert_refused("{\"code\": \"1\", \"id\": 1}", 422, "id", "no member");
+}
+
+static void test_unknown_members_are_named(void **state) {
+        assert_refused("{\"code\": \"1\", \"sdtin\": \"\"}", 422, "sdtin", "\"stdin\"");
+        assert_refused("{\"Code\": \"1\"}", 422, "Code", "\"code\"");
+        assert_refused("{\"code\": \"1\", \"language\": \"python\"}", 422, "language",
+                       "There is no member of this name.");
+        assert_refused("{\"code\": \"1\", \"limits\": {\"wall\": 1}}", 422, "limits.wall",
+                       "no member");
+        assert_refused("{\"code\": \"1\", \"limits\": {\"wallms\": 1}}", 422, "limits.wallms",
+                       "\"wall_ms\"");
+        assert_refused("{\"code\": \"1\", \"files\": [{\"path\": \"a\", \"contents\": \"\"}]}", 422,
+                       "files[0].contents", "\"content\"");
+}
+
+static void test_doubles(void **state) {
+        assert_refused("{\"code\": \"1\", \"code\": \"2\"}", 400, "code", "twice");
+        assert_refused("{\"code\": \"1\", \"c\\u006fde\": \"2\"}", 400, "code", "twice");
+        assert_refused("{\"code\": null, \"code\": \"2\"}", 400, "code", "twice");
+        assert_refused("{\"code\": \"1\", \"limits\": {\"wall_ms\": 1, \"wall_ms\": 2}}", 400,
+                       "limits.wall_ms", "twice");
+        assert_refused("{\"code\": \"1\", \"env\": {\"A\": \"1\", \"B\": \"\", \"A\": \"2\"}}", 400,
+                       "env", "twice");
+        assert_accepted("{\"code\": \"1\", \"data\": {\"a\": 1, \"a\": 2}}");
+}
+
+static void test_limits(void **state) {
+        static const char *const bad[] = {"0",
+                                          "-1",
+                                          "-0",
+                                          "1.5",
+                                          "1e3",
+                                          "1e309",
+                                          "\"5\"",
+                                          "true",
+                                          "[]",
+                                          "300001",
+                                          "18446744073709551616",
+                                          "99999999999999999999999999"};
+        char text[256];
+
+        for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
+                (void) snprintf(text, sizeof(text),
+                                "{\"code\": \"1\", \"limits\": {\"wall_ms\": %s}}", bad[i]);
+                assert_refused(text, 422, "limits.wall_ms", "");
+        }
+        assert_refused("{\"code\": \"1\", \"limits\": {\"wall_ms\": 300001}}", 422,
+                       "limits.wall_ms", "300000");
+        assert_refused("{\"code\": \"1\", \"limits\": {\"wall_ms\": 0}}", 422, "limits.wall_ms",
+                       "at least 1");
+        assert_accepted(
+                "{\"code\": \"1\", \"limits\": {\"wall_ms\": 300000, \"output_bytes\": 0}}");
+}
+
+static void test_surrogates(void **state) {
+        Case c = accepted("{\"code\": \"\\ud83d\\ude00\\u0000\\\"\\\\\\/\\b\\f\\n\\r\\t\"}");
+
+        assert_int_equal(c.request.run.code.size, 13);
+        assert_memory_equal(c.request.run.code.data, "\xf0\x9f\x98\x80\0\"\\/\b\f\n\r\t", 13);
+        done(&c);
+        assert_refused("{\"code\": \"\\ud800\"}", 400, "code", "surrogate");
+        assert_refused("{\"code\": \"\\udc00\\ud800\"}", 400, "code", "surrogate");
+        assert_refused("{\"code\": \"\\ud800\\ud83d\\ude00\"}", 400, "code", "surrogate");
+        assert_refused("{\"code\": \"1\", \"args\": [\"\", \"\\udfff\"]}", 400, "args[1]",
+                       "surrogate");
+        assert_refused("{\"code\": \"1\", \"\\ud800\": 1}", 400, "", "surrogate");
+}
+
+static void test_nul(void **state) {
+        assert_refused("{\"code\": \"1\", \"args\": [\"a\\u0000\"]}", 422, "args[0]", "NUL");
+        assert_refused("{\"code\": \"1\", \"env\": {\"A\": \"\\u0000\"}}", 422, "env.A", "NUL");
+        assert_refused("{\"code\": \"1\", \"env\": {\"A\\u0000\": \"\"}}", 422, "env.A\\u0000",
+                       "NUL");
+        assert_refused(
+                "{\"code\": \"1\", \"files\": [{\"path\": \"a\\u0000\", \"content\": \"\"}]}", 422,
+                "files[0].path", "NUL");
+        assert_refused("{\"code\": \"1\", \"collect\": [\"a\\u0000\"]}", 422, "collect[0]", "NUL");
+}
+
+static void assert_path_refused(const char *path, const char *says) {
+        char text[2048];
+
+        (void) snprintf(text, sizeof(text),
+                        "{\"code\": \"1\", \"files\": [{\"path\": \"a\", \"content\": \"\"}, "
+                        "{\"path\": \"%s\", \"content\": \"\"}]}",
+                        path);
+        assert_refused(text, 422, "files[1].path", says);
+}
+
+static void test_paths(void **state) {
+        char component[257] = "", path[1400] = "";
+
+        assert_path_refused("", "empty");
+        assert_path_refused("/etc/passwd", "relative");
+        assert_path_refused("b//c", "relative");
+        assert_path_refused("b/", "relative");
+        assert_path_refused("..", "..");
+        assert_path_refused("b/../../c", "..");
+        assert_path_refused("./b", "\".\"");
+        memset(component, 'x', 256);
+        assert_path_refused(component, "255");
+        for (int i = 0; i < 6; i++)
+                (void) snprintf(path + strlen(path), sizeof(path) - strlen(path), "%.200s/",
+                                component);
+        assert_path_refused(path, "1024");
+}
+
+static void test_files_stand_apart(void **state) {
+        assert_path_refused("a", "same path");
+        assert_path_refused("a/b", "needs a folder");
+        assert_refused(
+                "{\"code\": \"1\", \"files\": [{\"path\": \"a/b/c\", \"content\": \"\"}, "
+                "{\"path\": \"a-b\", \"content\": \"\"},"
+                "{\"path\": \"a.b\", \"content\": \"\"}, {\"path\": \"a/b\", \"content\": \"\"}]}",
+                422, "files[0].path", "needs a folder");
+        assert_accepted("{\"code\": \"1\", \"files\": [{\"path\": \"a/b\", \"content\": \"\"}, "
+                        "{\"path\": \"a-b\", \"content\": \"\"},"
+                        "{\"path\": \"ab\", \"content\": \"\"}, {\"path\": \"a/bc\", \"content\": "
+                        "\"\"}, {\"path\": \"é/…\", \"content\": \"\"}]}");
+}
+
+static void test_file_contents(void **state) {
+        Case c = accepted("{\"code\": \"1\", \"files\": [{\"path\": \"a\", \"content_base64\": "
+                          "\"\\/\\/\\/\\/\"}, {\"path\": \"b\", \"content_base64\": \"\"}]}");
+
+        assert_int_equal(c.request.run.files[0].content.size, 3);
+        assert_memory_equal(c.request.run.files[0].content.data, "\xff\xff\xff", 3);
+        assert_int_equal(c.request.run.files[1].content.size, 0);
+        done(&c);
+        assert_refused("{\"code\": \"1\", \"files\": [{\"path\": \"a\"}]}", 422, "files[0].content",
+                       "needs");
+        assert_refused("{\"code\": \"1\", \"files\": [{\"content\": \"a\"}]}", 422, "files[0].path",
+                       "required");
+        assert_refused("{\"code\": \"1\", \"files\": [{\"path\": \"a\", \"content\": \"\", "
+                       "\"content_base64\": \"\"}]}",
+                       422, "files[0].content", "not both");
+        assert_refused(
+                "{\"code\": \"1\", \"files\": [{\"path\": \"a\", \"content_base64\": \"AAA\"}]}",
+                422, "files[0].content_base64", "base64");
+        assert_refused("{\"code\": \"1\", \"files\": [{\"path\": \"a\", \"content_base64\": "
+                       "\"AA\\nA=\"}]}",
+                       422, "files[0].content_base64", "base64");
+        assert_refused("{\"code\": \"1\", \"files\": [1]}", 422, "files[0]", "an object");
+}
+
+/* A body of n bytes may need as much store for its texts as they have: every string with escapes,
+ * and base64 of them. */
+static void test_every_string_has_escapes(void **state) {
+        Case c = accepted("{\"c\\u006fde\": \"\\n\", \"\\u0061rgs\": [\"\\\\\", \"\\\\\"], "
+                          "\"files\": [{\"p\\u0061th\": \"\\u0061\", \"content_base64\": "
+                          "\"\\/\\/\\/\\/\\/\\/\\/\\/\"}]}");
+
+        assert_slice(c.request.run.code, "\n");
+        assert_slice(c.request.run.arguments[1], "\\");
+        assert_slice(c.request.run.files[0].path, "a");
+        assert_int_equal(c.request.run.files[0].content.size, 6);
+        done(&c);
+}
+
+static void assert_too_many(const char *before, const char *left, const char *right,
+                            const char *after, size_t maximum, const char *field) {
+        size_t room = strlen(before) + strlen(after) +
+                      (strlen(left) + strlen(right) + 16) * (maximum + 1) + 1;
+        char *text = malloc(room);
+
+        for (size_t n = maximum; n <= maximum + 1; n++) {
+                size_t used = (size_t) snprintf(text, room, "%s", before);
+
+                for (size_t i = 0; i < n; i++) {
+                        used += (size_t) snprintf(text + used, room - used, "%s%s%zu%s",
+                                                  i ? "," : "", left, i, right);
+                }
+                (void) snprintf(text + used, room - used, "%s", after);
+                if (n == maximum)
+                        assert_accepted(text);
+                else
+                        assert_refused(text, 422, field, "at most");
+        }
+        free(text);
+}
+
+static void test_counts(void **state) {
+        assert_too_many("{\"code\": \"1\", \"args\": [", "\"", "\"", "]}", REQUEST_ARGUMENTS_MAX,
+                        "args");
+        assert_too_many("{\"code\": \"1\", \"env\": {", "\"A", "\": \"\"", "}}",
+                        REQUEST_ENVIRONMENT_MAX, "env");
+        assert_too_many("{\"code\": \"1\", \"variables\": [", "\"a", "\"", "]}",
+                        REQUEST_VARIABLES_MAX, "variables");
+        assert_too_many("{\"code\": \"1\", \"collect\": [", "\"", "\"", "]}", REQUEST_COLLECT_MAX,
+                        "collect");
+        assert_too_many("{\"code\": \"1\", \"files\": [", "{\"path\":\"", "\",\"content\":\"\"}",
+                        "]}", REQUEST_FILES_MAX, "files");
+}
+
+static void test_long_names_are_cut(void **state) {
+        char text[600] = "{\"code\": \"1\", \"";
+        Case c;
+
+        for (int i = 0; i < 100; i++)
+                (void) strcat(text, "\xc3\xa9");
+        (void) strcat(text, "\": 1}");
+        c = decode(text);
+        assert_false(c.is_read);
+        assert_int_equal(c.request.reader.error.status, 422);
+        assert_int_equal(strlen(c.request.reader.error.field), 64);
+        done(&c);
+}
+
+/* ── Batches ── */
+
+typedef struct BatchCase {
+        BatchInput input;
+        Reader reader;
+        DecodeContext context;
+        bool is_open;
+} BatchCase;
+
+static BatchCase open_batch(const char *text, bool says_lines) {
+        BatchCase c = {.context = context()};
+
+        c.is_open =
+                batch_input_open(&c.input, &c.reader, &c.context, slice_of_text(text), says_lines);
+        return c;
+}
+
+static void assert_elements(const char *text, bool says_lines, size_t n,
+                            const char *const *elements) {
+        BatchCase c = open_batch(text, says_lines);
+
+        if (!c.is_open)
+                fail_msg("%s\n → %d: %s", text, c.reader.error.status, c.reader.error.text);
+        for (size_t i = 0; i < n; i++) {
+                assert_true(c.input.has_element);
+                assert_int_equal(c.input.index, i);
+                assert_slice(c.input.element, elements[i]);
+                batch_input_advance(&c.input);
+        }
+        assert_false(c.input.has_element);
+        reader_done(&c.reader);
+}
+
+#define ELEMENTS(...)                                                                              \
+        N_ELEMENTS(((const char *const[]){__VA_ARGS__})), (const char *const[]) {                  \
+                __VA_ARGS__                                                                        \
+        }
+
+static void test_batch_forms(void **state) {
+        assert_elements("[{\"code\":\"1\"}, 2]", false, ELEMENTS("{\"code\":\"1\"}", "2"));
+        assert_elements("{\"runs\": [{\"code\":\"1\"}]}", false, ELEMENTS("{\"code\":\"1\"}"));
+        assert_elements("{\"code\":\"1\"}\n\n  \r\n{\"code\":\"2\"}", false,
+                        ELEMENTS("{\"code\":\"1\"}", "{\"code\":\"2\"}"));
+        assert_elements("{\"code\":\"1\"}\nbad\n{\"code\":\"2\"}\n", false,
+                        ELEMENTS("{\"code\":\"1\"}", "bad", "{\"code\":\"2\"}"));
+        assert_elements("bad\n{\"code\":\"2\"}\n", true, ELEMENTS("bad", "{\"code\":\"2\"}"));
+        assert_elements("{\"code\":\n\"1\"}", false, ELEMENTS("{\"code\":\n\"1\"}"));
+        assert_elements("{\"code\":\"1\"}", true, ELEMENTS("{\"code\":\"1\"}"));
+        assert_elements("[]", false, 0, NULL);
+        assert_elements("{\"runs\": []}", false, 0, NULL);
+}
+
+static void assert_batch_refused(const char *text, bool says_lines, int status, const char *field) {
+        BatchCase c = open_batch(text, says_lines);
+
+        if (c.is_open || c.reader.error.status != status ||
+            strcmp(c.reader.error.field, field) != 0)
+                fail_msg("%s\n → %d, field \"%s\": %s", text, c.is_open ? 0 : c.reader.error.status,
+                         c.reader.error.field, c.reader.error.text);
+        reader_done(&c.reader);
+}
+
+static void test_batch_refusals(void **state) {
+        assert_batch_refused("", false, 400, "");
+        assert_batch_refused("\n \n", true, 400, "");
+        assert_batch_refused("[{\"code\":\"1\"}", false, 400, "");
+        assert_batch_refused("{\"runs\": [\n{\"code\":\"1\"}\n", false, 400, "");
+        assert_batch_refused("{\"code\": \"1\"", false, 400, "");
+        assert_batch_refused("1", false, 422, "");
+        assert_batch_refused("{\"runs\": {}}", false, 422, "runs");
+        assert_batch_refused("{\"runs\": null}", false, 422, "runs");
+        assert_batch_refused("{\"runs\": [], \"limit\": {}}", false, 422, "limit");
+        assert_batch_refused("{\"runs\": [], \"limits\": {\"wall_ms\": 0}}", false, 422,
+                             "limits.wall_ms");
+        assert_batch_refused("{\"runs\": [], \"template\": \"x\"}", false, 422, "template");
+}
+
+static void test_batch_size(void **state) {
+        char *text = malloc(2 * (BATCH_ELEMENTS_MAX + 1) + 3);
+        BatchCase c;
+
+        for (size_t i = 0; i < BATCH_ELEMENTS_MAX + 1; i++)
+                memcpy(text + 2 * i, "1\n", 3);
+        c = open_batch(text, true);
+        assert_false(c.is_open);
+        assert_int_equal(c.reader.error.status, 422);
+        reader_done(&c.reader);
+        text[2 * BATCH_ELEMENTS_MAX] = '\0';
+        c = open_batch(text, true);
+        assert_true(c.is_open);
+        reader_done(&c.reader);
+        free(text);
+}
+
+static void test_batch_standards(void **state) {
+        BatchCase c = open_batch(
+                "{\"template\": \"shell\", \"limits\": {\"wall_ms\": 7, \"cpu_ms\": 8}, \"runs\": "
+                "[{\"code\": \"1\", \"limits\": {\"cpu_ms\": 9}, \"id\": \"a\\n\"}]}",
+                false);
+        ExecuteRequest request;
+
+        assert_true(c.is_open);
+        c.context.allow_id = true;
+        assert_true(execute_request_decode(&request, &c.context, c.input.element));
+        assert_int_equal(request.run.template, 1);
+        assert_int_equal(request.run.limits.of[LIMIT_WALL_MS], 7);
+        assert_int_equal(request.run.limits.of[LIMIT_CPU_MS], 9);
+        assert_slice(request.id, "\"a\\n\"");
+        execute_request_done(&request);
+        reader_done(&c.reader);
+}
+
+static void test_batch_element_ids(void **state) {
+        assert_slice(batch_element_id(SLICE_LITERAL("{\"cod\": 1, \"id\": 12}")), "12");
+        assert_slice(batch_element_id(SLICE_LITERAL("{\"id\": [1]}")), "");
+        assert_slice(batch_element_id(SLICE_LITERAL("{\"id\": 1")), "");
+        assert_slice(batch_element_id(SLICE_LITERAL("3")), "");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_only_code_is_required),
+                cmocka_unit_test(test_every_member),
+                cmocka_unit_test(test_null_is_absent),
+                cmocka_unit_test(test_all_variables),
+                cmocka_unit_test(test_the_template_decides_the_limits),
+                cmocka_unit_test(test_not_json),
+                cmocka_unit_test(test_wrong_shapes),
+                cmocka_unit_test(test_unknown_members_are_named),
+                cmocka_unit_test(test_doubles),
+                cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_surrogates),
+                cmocka_unit_test(test_nul),
+                cmocka_unit_test(test_paths),
+                cmocka_unit_test(test_files_stand_apart),
+                cmocka_unit_test(test_file_contents),
+                cmocka_unit_test(test_every_string_has_escapes),
+                cmocka_unit_test(test_counts),
+                cmocka_unit_test(test_long_names_are_cut),
+                cmocka_unit_test(test_batch_forms),
+                cmocka_unit_test(test_batch_refusals),
+                cmocka_unit_test(test_batch_size),
+                cmocka_unit_test(test_batch_standards),
+                cmocka_unit_test(test_batch_element_ids),
+        };
+
+        return cmocka_run_group_tests_name("decode", tests, set_up, NULL);
+}
