@@ -42,8 +42,9 @@ static DIR *open_directory(int parent_fd, const char *name) {
         DIR *directory;
 
         if (fd < 0 && errno == EACCES) {
-                /* Not root, and the run took away its owner's rights. */
-                if (fchmodat(parent_fd, name, 0700, 0) < 0)
+                /* Not root, and the run took away its owner's rights. Whatever has taken the
+                 * folder's place meanwhile, no link is followed. */
+                if (fchmodat(parent_fd, name, 0700, AT_SYMLINK_NOFOLLOW) < 0)
                         return NULL;
                 fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         }
@@ -60,55 +61,58 @@ static bool is_dot(const char *name) {
 }
 
 /* Removes one entry of the trash. A folder inside a folder is moved up into the trash and removed
- * later, so that no depth needs a stack, a descriptor each, or a long path. */
-static void remove_entry(Janitor *janitor, const char *name) {
+ * later, so that no depth needs a stack, a descriptor each, or a long path. Returns whether
+ * anything was removed or moved. */
+static bool remove_entry(Janitor *janitor, const char *name) {
         DIR *directory;
         struct dirent *entry;
+        bool progress = false;
 
         if (unlinkat(janitor->trash_fd, name, 0) == 0)
-                return;
+                return true;
         directory = open_directory(janitor->trash_fd, name);
         if (!directory)
-                return;
+                return false;
+        /* Readable is not enough: removing what stands in it takes all its owner's rights. */
+        (void) fchmod(dirfd(directory), 0700);
         while ((entry = readdir(directory))) {
                 char moved[64];
 
-                if (is_dot(entry->d_name) || unlinkat(dirfd(directory), entry->d_name, 0) == 0 ||
-                    unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR) == 0)
+                if (is_dot(entry->d_name))
                         continue;
-                /* Moving a folder changes its "..", which needs the right to write to it. */
-                (void) fchmodat(dirfd(directory), entry->d_name, 0700, 0);
+                if (unlinkat(dirfd(directory), entry->d_name, 0) == 0 ||
+                    unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR) == 0) {
+                        progress = true;
+                        continue;
+                }
+                /* Moving a folder changes its "..", which needs the right to write to it. A link
+                 * that cannot be removed, or that has just taken the folder's place, must not lead
+                 * us to a file outside. */
+                (void) fchmodat(dirfd(directory), entry->d_name, 0700, AT_SYMLINK_NOFOLLOW);
                 (void) snprintf(moved, sizeof(moved), "deep-%ju", (uintmax_t) janitor->sequence++);
                 if (renameat(dirfd(directory), entry->d_name, janitor->trash_fd, moved) < 0)
                         log_warning("cannot remove a file of a run: %s", strerror(errno));
+                else
+                        progress = true;
         }
         (void) closedir(directory);
-        (void) unlinkat(janitor->trash_fd, name, AT_REMOVEDIR);
+        return unlinkat(janitor->trash_fd, name, AT_REMOVEDIR) == 0 || progress;
 }
 
-/* One pass over the trash; returns whether anything stood in it. */
+/* One pass over the trash; returns whether it got any further. */
 static bool empty_trash_once(Janitor *janitor) {
         DIR *directory = open_directory(janitor->trash_fd, ".");
         struct dirent *entry;
-        bool found = false;
+        bool progress = false;
 
         if (!directory)
                 return false;
         while ((entry = readdir(directory))) {
-                if (is_dot(entry->d_name))
-                        continue;
-                found = true;
-                remove_entry(janitor, entry->d_name);
+                if (!is_dot(entry->d_name) && remove_entry(janitor, entry->d_name))
+                        progress = true;
         }
         (void) closedir(directory);
-        return found;
-}
-
-static void empty_trash(Janitor *janitor) {
-        /* Each pass takes one level of depth away. What cannot be removed at all must not keep us
-         * here. */
-        for (unsigned pass = 0; pass < 100000 && empty_trash_once(janitor); pass++)
-                ;
+        return progress;
 }
 
 static void measure_directory(int parent_fd, const char *name, unsigned depth, unsigned *entries,
@@ -160,9 +164,16 @@ static void *janitor_main(void *argument) {
                         measure(&next);
                         (void) close(next.directory_fd);
                 } else if (janitor->trash_waits) {
+                        bool progress;
+
                         janitor->trash_waits = false;
                         (void) pthread_mutex_unlock(&janitor->mutex);
-                        empty_trash(janitor);
+                        progress = empty_trash_once(janitor);
+                        (void) pthread_mutex_lock(&janitor->mutex);
+                        /* Each pass takes one level of depth away. What cannot be removed at all
+                         * stays, and must not keep us here. */
+                        janitor->trash_waits = janitor->trash_waits || progress;
+                        continue;
                 } else if (janitor->ends) {
                         break;
                 } else {
@@ -227,8 +238,12 @@ void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result) {
         int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
 
         /* The thread has a descriptor of its own: the slot may be freed meanwhile. */
-        if (fd < 0)
+        if (fd < 0) {
+                /* Out of descriptors. As good as empty for now: an answer lets the caller ask
+                 * again. */
+                __atomic_store_n(result, 1, __ATOMIC_RELEASE);
                 return;
+        }
         (void) pthread_mutex_lock(&janitor->mutex);
         assert(janitor->n_measurements < SLOTS_MAX);
         janitor->measurements[janitor->n_measurements++] = (Measurement){fd, result};
