@@ -141,7 +141,8 @@ void workspace_close(Workspace *workspace) {
 
                 if (entry->d_name[0] == '.' || strcmp(entry->d_name, "trash") == 0)
                         continue;
-                (void) snprintf(name, sizeof(name), "slot-%.40s", entry->d_name);
+                /* A prefix of its own: "slot-3" may be an earlier folder of any slot. */
+                (void) snprintf(name, sizeof(name), "last-%.40s", entry->d_name);
                 (void) renameat(workspace->root_fd, entry->d_name, workspace->trash_fd, name);
         }
         if (directory)
@@ -204,26 +205,28 @@ void slot_folders_close(SlotFolders *folders) {
         close_fd(&folders->tmp_fd);
 }
 
-/* Two system calls; a folder's times would be cheaper, but they move in ticks of several
- * milliseconds. */
+/* Three system calls; a folder's times would be cheaper, but they move in ticks of several
+ * milliseconds. The end is read too, as a file system may hand out the first names by themselves.
+ */
 static int is_empty(int fd) {
-        char entries[1024];
+        _Alignas(LinuxDirent) char entries[1024];
         long n;
-        unsigned others = 0;
 
         if (lseek(fd, 0, SEEK_SET) < 0)
                 return raise_errno("rewind a folder");
-        n = syscall(SYS_getdents64, fd, entries, sizeof(entries));
-        if (n < 0)
-                return raise_errno("read a folder");
-        for (long at = 0; at < n;) {
-                const LinuxDirent *entry = (const LinuxDirent *) (entries + at);
+        do {
+                n = syscall(SYS_getdents64, fd, entries, sizeof(entries));
+                if (n < 0)
+                        return raise_errno("read a folder");
+                for (long at = 0; at < n;) {
+                        const LinuxDirent *entry = (const LinuxDirent *) (entries + at);
 
-                if (strcmp(entry->name, ".") != 0 && strcmp(entry->name, "..") != 0)
-                        others++;
-                at += entry->record_size;
-        }
-        return others == 0;
+                        if (strcmp(entry->name, ".") != 0 && strcmp(entry->name, "..") != 0)
+                                return 0;
+                        at += entry->record_size;
+                }
+        } while (n > 0);
+        return 1;
 }
 
 static int replace_folder(Workspace *workspace, SlotFolders *folders, const char *name, uid_t uid,
