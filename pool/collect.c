@@ -20,6 +20,7 @@ typedef struct Walk {
         size_t files_max, bytes_max;
         size_t bytes;
         unsigned entries;
+        uint64_t steps;
         char path[PATH_BYTES_MAX];
         Collection *collection;
         int error;
@@ -68,8 +69,14 @@ bool collect_matches(Slice pattern, Slice path) {
         return now[pattern.size];
 }
 
-static bool is_wanted(const Walk *walk, Slice path) {
+/* Names and patterns may both be chosen so that matching takes minutes. */
+static bool is_wanted(Walk *walk, Slice path) {
         for (size_t i = 0; i < walk->n_patterns; i++) {
+                walk->steps += (uint64_t) walk->patterns[i].size * path.size;
+                if (walk->steps > COLLECT_STEPS_MAX) {
+                        walk->collection->truncated = true;
+                        return false;
+                }
                 if (collect_matches(walk->patterns[i], path))
                         return true;
         }

@@ -3,14 +3,15 @@
  * collect: brings files of a run's workspace back. The workspace may be hostile, and even change
  * meanwhile: nothing is followed (openat2 with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS,
  * RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV), only regular files with one link are read, and entries,
- * depth, files and bytes are bounded.
+ * depth, files, bytes and the work of matching are bounded.
  */
 
 #include "pool/run.h"
 
 #define COLLECT_ENTRIES_MAX 4096 /* looked at, matching or not */
 #define COLLECT_DEPTH_MAX   16
-#define COLLECT_PATTERN_MAX 255 /* bytes of one pattern; a longer one matches nothing */
+#define COLLECT_PATTERN_MAX 255        /* bytes of one pattern; a longer one matches nothing */
+#define COLLECT_STEPS_MAX   (1U << 24) /* bytes of patterns times bytes of paths, all together */
 
 typedef struct Collection {
         RunCollected *files;
