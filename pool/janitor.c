@@ -88,7 +88,8 @@ static bool remove_entry(Janitor *janitor, const char *name) {
                 /* Moving a folder changes its "..", which needs the right to write to it. A link
                  * that cannot be removed, or that has just taken the folder's place, must not lead
                  * us to a file outside. */
-                (void) fchmodat(dirfd(directory), entry->d_name, 0700, AT_SYMLINK_NOFOLLOW);
+                if (fchmodat(dirfd(directory), entry->d_name, 0700, AT_SYMLINK_NOFOLLOW) < 0)
+                        log_debug("the rights of a run's folder stay: %s", strerror(errno));
                 (void) snprintf(moved, sizeof(moved), "deep-%ju", (uintmax_t) janitor->sequence++);
                 if (renameat(dirfd(directory), entry->d_name, janitor->trash_fd, moved) < 0)
                         log_warning("cannot remove a file of a run: %s", strerror(errno));
