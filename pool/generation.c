@@ -56,7 +56,6 @@ void generation_start(Template *template) {
         if (template->next_zygote)
                 return;
         template->next_generation = ++template->generations;
-        template->next_started_ns = now_ns;
         set_text(&template->doing, "starting Python");
         r = zygote_new(pool->config.python_program, template->config, pool->config.log_level,
                        &template->next_zygote);
@@ -102,7 +101,7 @@ static void serving_died(Template *template, const char *why) {
         template->restarts++;
         if (template->next_zygote)
                 return;
-        if (clock_now_ns() - template->next_started_ns > PROVEN_NS)
+        if (clock_now_ns() - template->ready_ns > PROVEN_NS)
                 template->failures = 0;
         if (template->failures++ == 0)
                 generation_start(template);
@@ -121,7 +120,7 @@ static void promote(Template *template, const ZygoteReport *report) {
         template->zygote = take_ptr(template->next_zygote);
         template->zygote_generation = template->next_generation;
         template->start_ms = (uint64_t) report->value;
-        template->failures = 0;
+        template->ready_ns = clock_now_ns();
         template->was_ready = true;
         template->spawn_retry_ns = 0;
         set_text(&template->about, report->text);

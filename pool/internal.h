@@ -95,11 +95,11 @@ struct Template {
         unsigned zygote_generation, next_generation; /* of the two */
         unsigned generations, restarts;
         unsigned outstanding; /* spawn commands without a report */
-        uint64_t next_started_ns;
-        Timer zygote_timer; /* start deadline, else end of the back-off, else its age */
-        Timer spawn_timer;  /* a spawn that is not reported by then means that the zygote hangs */
+        uint64_t ready_ns;    /* when the serving one became ready */
+        Timer zygote_timer;   /* start deadline, else end of the back-off, else its age */
+        Timer spawn_timer;    /* a spawn that is not reported by then means that the zygote hangs */
         uint64_t spawn_retry_ns; /* no spawn before that, since a fork failed */
-        unsigned failures;       /* starts failed in a row */
+        unsigned failures;       /* in a row: starts that failed, and deaths soon after a start */
         bool was_ready;
         char *doing, *failure, *about;
         uint64_t start_ms;
