@@ -305,7 +305,9 @@ int pool_submit(Pool *pool, const RunRequest *request, const RunCallbacks *callb
         assert(request->template <pool->config.n_templates);
         if (pool->draining)
                 return POOL_E_DRAINING;
-        if (pool->n_queued >= pool->config.queue_max) {
+        /* A run that finds a worker does not wait, however many wait for other templates. */
+        if (pool->n_queued >= pool->config.queue_max &&
+            pool->templates[request->template].n_states[SLOT_IDLE] == 0) {
                 pool->counters.refused++;
                 return POOL_E_QUEUE_FULL;
         }
@@ -332,8 +334,8 @@ void pool_cancel(Pool *pool, Run *run) {
 
 unsigned pool_retry_after_s(const Pool *pool) {
         /* How long what waits will take, were every slot to go on as it did on average. */
-        uint64_t ns = pool->run_ns * (pool->n_queued + 1) / pool->n_slots;
-        uint64_t seconds = ns / NS_PER_S + 1;
+        uint64_t ms = pool->run_ns / NS_PER_MS * (pool->n_queued + 1) / pool->n_slots;
+        uint64_t seconds = ms / 1000 + 1;
 
         return seconds < 60 ? (unsigned) seconds : 60;
 }
