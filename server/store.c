@@ -14,7 +14,7 @@
 #define SCHEMA_VERSION 1
 /* How long another process may hold the file before a call fails: a copy being made, for instance.
  */
-#define BUSY_MS 1000
+#define BUSY_MS 100
 
 typedef enum Statement {
         STATEMENT_PUT,
