@@ -13,8 +13,8 @@
 
 #define DECIMAL_DIGITS_MAX 17
 
-/* The 309 digits of DBL_MAX, more than those of 2^53 scaled, and NUL. */
-#define DECIMAL_SIZE 310
+/* A sign, the 309 digits of DBL_MAX, and NUL. */
+#define WHOLE_SIZE 311
 
 static void put(JsonWriter *writer, const void *data, size_t size) {
         if (writer->error == 0)
@@ -201,26 +201,60 @@ void json_literal(JsonWriter *writer, const char *text) {
         json_text(writer, slice_of_text(text));
 }
 
-void json_integer(JsonWriter *writer, int64_t value) {
-        char digits[20]; /* INT64_MIN: a sign and 19 digits */
-        uint64_t rest = value < 0 ? -(uint64_t) value : (uint64_t) value;
-        size_t at = sizeof(digits);
-
+/* Writes number in decimal so that it ends just before `end`; returns where it begins. */
+static char *digits_before(char *end, uint64_t number) {
         do {
-                digits[--at] = (char) ('0' + rest % 10);
-                rest /= 10;
-        } while (rest > 0);
-        if (value < 0)
-                digits[--at] = '-';
+                *--end = (char) ('0' + number % 10);
+                number /= 10;
+        } while (number > 0);
+        return end;
+}
 
+void json_integer(JsonWriter *writer, int64_t value) {
+        char text[20]; /* INT64_MIN: a sign and 19 digits */
+        char *end = text + sizeof(text);
+        char *start = digits_before(end, value < 0 ? -(uint64_t) value : (uint64_t) value);
+
+        if (value < 0)
+                *--start = '-';
         begin_item(writer);
-        put(writer, digits + at, sizeof(digits) - at);
+        put(writer, start, (size_t) (end - start));
+}
+
+/* printf() would take the point from the locale. */
+static void put_decimal(JsonWriter *writer, double size, bool negative, int digits) {
+        char text[1 + 16 + 1 + DECIMAL_DIGITS_MAX]; /* sign, the digits of 2^53, point, fraction */
+        char *end = text + sizeof(text), *point = end - digits, *start;
+        uint64_t whole = (uint64_t) size, scale = 1, fraction;
+
+        for (int i = 0; i < digits; i++)
+                scale *= 10;
+        /* What is left after the whole is exact; only the scaling rounds. */
+        fraction = (uint64_t) ((size - (double) whole) * (double) scale + 0.5);
+        if (fraction >= scale) {
+                whole++;
+                fraction -= scale;
+        }
+        negative = negative && (whole > 0 || fraction > 0);
+
+        memset(point, '0', (size_t) digits);
+        if (fraction > 0)
+                (void) digits_before(end, fraction);
+        while (end > point && end[-1] == '0')
+                end--;
+        start = point;
+        if (end > point)
+                *--start = '.';
+        else
+                end = start;
+        start = digits_before(start, whole);
+        if (negative)
+                *--start = '-';
+        put(writer, start, (size_t) (end - start));
 }
 
 void json_decimal(JsonWriter *writer, double value, int digits) {
-        char text[DECIMAL_SIZE];
-        double scale = 1;
-        size_t size, whole;
+        char text[WHOLE_SIZE];
 
         assert(digits >= 0 && digits <= DECIMAL_DIGITS_MAX);
         if (!isfinite(value)) {
@@ -228,26 +262,13 @@ void json_decimal(JsonWriter *writer, double value, int digits) {
                 return;
         }
 
-        /* From 2^53 on a double has no fraction, and scaling it might leave its range. */
-        if (fabs(value) >= 0x1p53)
-                digits = 0;
-        for (int i = 0; i < digits; i++)
-                scale *= 10;
-        /* Without a fraction, printf() has no use for the point of the locale; the zeros before the
-         * number are those that stand behind the point. */
-        size = (size_t) snprintf(text, sizeof(text), "%0*.0f", digits + 1, fabs(value) * scale);
-        whole = size - (size_t) digits;
-        while (size > whole && text[size - 1] == '0')
-                size--;
-
         begin_item(writer);
-        if (value < 0 && strspn(text, "0") < size)
-                put_byte(writer, '-');
-        put(writer, text, whole);
-        if (size > whole) {
-                put_byte(writer, '.');
-                put(writer, text + whole, size - whole);
+        if (fabs(value) < 0x1p53) {
+                put_decimal(writer, fabs(value), value < 0, digits);
+                return;
         }
+        /* From 2^53 on a double has no fraction, so there is no point to write either. */
+        put(writer, text, (size_t) snprintf(text, sizeof(text), "%.0f", value));
 }
 
 void json_boolean(JsonWriter *writer, bool value) {
