@@ -1,0 +1,201 @@
+#include "interp/execute.h"
+
+#include <Python.h>
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "interp/compat.h"
+#include "interp/compile.h"
+#include "interp/runtime.h"
+
+/* The namespace of the next run. */
+static PyObject *main_globals;
+
+int execute_prepare(void) {
+        Py_CLEAR(main_globals);
+        main_globals = runtime_call_plain(RUNTIME_NEW_MAIN);
+        return main_globals ? 0 : -1;
+}
+
+static PyObject *list_of_bytes(const SliceList *list) {
+        Py_ssize_t count = (Py_ssize_t) slice_list_count(list);
+        PyObject *result = PyList_New(count);
+
+        for (Py_ssize_t i = 0; result && i < count; i++) {
+                Slice item = slice_list_items(list)[i];
+                PyObject *bytes =
+                        PyBytes_FromStringAndSize((const char *) item.data, (Py_ssize_t) item.size);
+
+                if (!bytes)
+                        Py_CLEAR(result);
+                else
+                        PyList_SET_ITEM(result, i, bytes);
+        }
+        return result;
+}
+
+/* What a tiny run does not have costs it nothing. */
+static bool needs_set_up(const Request *request) {
+        return request->stdin_bytes.size > 0 || request->data.size > 0 ||
+               slice_list_count(&request->arguments) > 0 ||
+               slice_list_count(&request->environment) > 0 ||
+               slice_list_count(&request->file_paths) > 0 ||
+               (request->options.flags & REQUEST_BIND_ANALYSIS);
+}
+
+static int set_up(const Request *request) {
+        _pyowned_ PyObject *result = NULL;
+
+        if (!needs_set_up(request))
+                return 0;
+        result = runtime_call(
+                RUNTIME_SET_UP, "(ONNNNy#y#N)", main_globals, list_of_bytes(&request->arguments),
+                list_of_bytes(&request->environment), list_of_bytes(&request->file_paths),
+                list_of_bytes(&request->file_contents),
+                request->stdin_bytes.data ? (const char *) request->stdin_bytes.data : "",
+                (Py_ssize_t) request->stdin_bytes.size,
+                request->data.data ? (const char *) request->data.data : "",
+                (Py_ssize_t) request->data.size,
+                PyBool_FromLong(request->options.flags & REQUEST_BIND_ANALYSIS));
+        return result ? 0 : -1;
+}
+
+/* Runs the two halves; a new reference to the value of the second, NULL with an exception set. */
+static PyObject *run_code(const CompiledSource *compiled) {
+        PyObject *value = Py_NewRef(Py_None);
+
+        if (compiled->body)
+                Py_SETREF(value, PyEval_EvalCode(compiled->body, main_globals, main_globals));
+        if (value && compiled->last)
+                Py_SETREF(value, PyEval_EvalCode(compiled->last, main_globals, main_globals));
+        return value;
+}
+
+static PyObject *set_up_and_run(const Request *request) {
+        _cleanup_(compiled_source_done) CompiledSource compiled = {0};
+        _pyowned_ PyObject *source = NULL, *began = NULL;
+
+        source = PyUnicode_DecodeUTF8((const char *) request->code.data,
+                                      (Py_ssize_t) request->code.size, NULL);
+        if (!source || set_up(request) < 0)
+                return NULL;
+        began = runtime_call(RUNTIME_BEGIN, "(ONK)", source,
+                             PyBool_FromLong(request->options.flags & REQUEST_WANT_DISPLAYS),
+                             (unsigned long long) request->options.value_bytes);
+        if (!began)
+                return NULL;
+        if (compile_source(source, request->options.flags & REQUEST_WANT_VALUE, &compiled) < 0)
+                return NULL;
+        return run_code(&compiled);
+}
+
+/* Queues an item of a tuple of bytes objects; None is left out. */
+static void add_bytes(Report *report, ResultKind kind, PyObject *bytes) {
+        if (PyBytes_Check(bytes))
+                report_add(report, kind,
+                           slice_of(PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes)));
+}
+
+/* interp/python guards what it does with the user's objects; what still comes through, such as an
+ * interrupt or memory that has run out, costs that part of the result only. */
+static void forget_failure(PyObject *result) {
+        if (!result)
+                PyErr_Clear();
+}
+
+static ResultEnd report_exception(PyObject *exception, Report *report) {
+        ResultEnd end = {.outcome = OUTCOME_RAISED, .exit_code = 1};
+        _pyowned_ PyObject *parts = NULL;
+        PyObject *type, *message, *traceback;
+        unsigned line;
+
+        parts = runtime_call(RUNTIME_DESCRIBE, "(OI)", exception, RESULT_TEXT_MAX);
+        if (!parts || !PyArg_ParseTuple(parts, "IiOOOI", &end.outcome, &end.exit_code, &type,
+                                        &message, &traceback, &line)) {
+                const char *name = Py_TYPE(exception)->tp_name;
+
+                PyErr_Clear();
+                report_add(report, RESULT_ERROR_TYPE, slice_of_text(name));
+                return end;
+        }
+        if (end.outcome == OUTCOME_EXITED)
+                return end;
+        add_bytes(report, RESULT_ERROR_TYPE, type);
+        add_bytes(report, RESULT_ERROR_MESSAGE, message);
+        add_bytes(report, RESULT_ERROR_TRACEBACK, traceback);
+        if (line > 0)
+                report_add(report, RESULT_ERROR_LINE, slice_of(&line, sizeof(uint32_t)));
+        return end;
+}
+
+static void report_value(PyObject *value, const Request *request, Report *report) {
+        _pyowned_ PyObject *document = NULL;
+
+        if (value == Py_None || !(request->options.flags & REQUEST_WANT_VALUE))
+                return;
+        document = runtime_call(RUNTIME_ENCODE_VALUE, "(OK)", value,
+                                (unsigned long long) request->options.value_bytes);
+        forget_failure(document);
+        if (document)
+                add_bytes(report, RESULT_VALUE, document);
+}
+
+static void report_variables(const Request *request, Report *report) {
+        bool all = request->options.flags & REQUEST_WANT_ALL_VARIABLES;
+        bool plain = request->options.flags & REQUEST_PLAIN_VARIABLES;
+        _pyowned_ PyObject *documents = NULL;
+        PyObject *names;
+
+        if (!all && slice_list_count(&request->variables) == 0)
+                return;
+        names = all ? Py_NewRef(Py_None) : list_of_bytes(&request->variables);
+        documents = runtime_call(RUNTIME_VARIABLES, "(ONNK)", main_globals, names,
+                                 PyBool_FromLong(plain),
+                                 (unsigned long long) request->options.value_bytes);
+        forget_failure(documents);
+        if (documents && PyTuple_Check(documents) && PyTuple_GET_SIZE(documents) == 2) {
+                add_bytes(report, RESULT_VARIABLES, PyTuple_GET_ITEM(documents, 0));
+                add_bytes(report, RESULT_REPRS, PyTuple_GET_ITEM(documents, 1));
+        }
+}
+
+/* A cheap look: a file that a run opens gets the lowest free descriptor. */
+static bool has_open_files(void) {
+        for (int fd = STDERR_FILENO + 1; fd < STDERR_FILENO + 9; fd++) {
+                if (fcntl(fd, F_GETFD) >= 0)
+                        return true;
+        }
+        return false;
+}
+
+static void call_and_forget(PyObject *result) {
+        forget_failure(result);
+        Py_XDECREF(result);
+}
+
+ResultEnd execute_run(const Request *request, Report *report) {
+        ResultEnd end = {.outcome = OUTCOME_COMPLETED};
+        _pyowned_ PyObject *value = NULL, *exception = NULL;
+
+        assert(main_globals);
+        runtime_set_report(request->options.flags & REQUEST_WANT_DISPLAYS ? report : NULL);
+
+        value = set_up_and_run(request);
+        if (value)
+                report_value(value, request, report);
+        else {
+                exception = compat_take_exception();
+                end = report_exception(exception, report);
+        }
+        call_and_forget(runtime_call_plain(RUNTIME_SHOW_FIGURES));
+        report_variables(request, report);
+        call_and_forget(runtime_call_one(RUNTIME_FINISH, has_open_files() ? Py_True : Py_False));
+        /* Files that C code opened with fopen(); _exit() would lose what they hold back. */
+        (void) fflush(NULL);
+        return end;
+}

@@ -1,0 +1,76 @@
+/* hatchery-python: the warm interpreter, as described in wire/zygote.h. */
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "interp/zygote.h"
+#include "kit/log.h"
+
+static const char usage[] =
+        "usage: hatchery-python --socket FD --template NAME [--venv DIR] [--import MODULE]...\n"
+        "                       [--warm-up FILE] [--prelude FILE] [--log-level LEVEL]\n"
+        "It is started by hatchery, and of no use by itself.\n";
+
+static int parse(int argc, char **argv, ZygoteOptions *options) {
+        static const struct option known[] = {
+                {"socket", required_argument, NULL, 's'},
+                {"template", required_argument, NULL, 't'},
+                {"venv", required_argument, NULL, 'v'},
+                {"import", required_argument, NULL, 'i'},
+                {"warm-up", required_argument, NULL, 'w'},
+                {"prelude", required_argument, NULL, 'p'},
+                {"log-level", required_argument, NULL, 'l'},
+                {0},
+        };
+        LogLevel level;
+        int option;
+
+        while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+                switch (option) {
+                case 's':
+                        options->socket_fd = atoi(optarg);
+                        break;
+                case 't':
+                        options->template_name = optarg;
+                        break;
+                case 'v':
+                        options->venv = optarg;
+                        break;
+                case 'i':
+                        if (options->n_imports == ZYGOTE_IMPORTS_MAX)
+                                return -1;
+                        options->imports[options->n_imports++] = optarg;
+                        break;
+                case 'w':
+                        options->warm_up = optarg;
+                        break;
+                case 'p':
+                        options->prelude = optarg;
+                        break;
+                case 'l':
+                        if (log_level_parse(optarg, &level) < 0)
+                                return -1;
+                        log_set_level(level);
+                        break;
+                default:
+                        return -1;
+                }
+        }
+        return optind == argc && options->socket_fd > STDERR_FILENO && options->template_name ? 0
+                                                                                              : -1;
+}
+
+int main(int argc, char **argv) {
+        static ZygoteOptions options = {.socket_fd = -1};
+        char name[64];
+
+        if (parse(argc, argv, &options) < 0) {
+                (void) fputs(usage, stderr);
+                return EXIT_FAILURE;
+        }
+        (void) snprintf(name, sizeof(name), "zygote:%s", options.template_name);
+        log_set_name(name);
+        return zygote_run(&options);
+}

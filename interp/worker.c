@@ -1,0 +1,220 @@
+#include "interp/worker.h"
+
+#include <Python.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "interp/compat.h"
+#include "interp/confine.h"
+#include "interp/execute.h"
+#include "interp/report.h"
+#include "interp/request.h"
+#include "interp/reset.h"
+#include "interp/runtime.h"
+#include "interp/touch.h"
+
+#define READ_SIZE 65536
+
+typedef struct Worker {
+        const SpawnCommand *command;
+        uint64_t address_bytes; /* of the warm interpreter */
+        Buffer bytes;           /* what has been read of the request */
+        Report report;
+} Worker;
+
+/* Says which step failed, and why. The result pipe may not be in its place yet. */
+static _Noreturn void fail(int fd, const char *step, const char *why) {
+        Report report = REPORT_INIT(fd);
+        char text[512];
+
+        (void) snprintf(text, sizeof(text), "%s: %s", step, why);
+        report_add(&report, RESULT_FAILED, slice_of_text(text));
+        report_send(&report);
+        _exit(WORKER_EXIT_UNCONFINED);
+}
+
+static _Noreturn void fail_in_python(const char *step) {
+        _pyowned_ PyObject *exception = compat_take_exception();
+        _pyowned_ PyObject *text = exception ? PyObject_Str(exception) : NULL;
+        const char *why = text ? PyUnicode_AsUTF8(text) : NULL;
+
+        fail(WORKER_FD_RESULT, step, why ? why : "no reason given");
+}
+
+/* A run of nothing: what a tiny run writes to is private to this process from then on, and it takes
+ * no page fault. */
+static void rehearse(Worker *worker) {
+        static const char code[] = "print(end='')\n1";
+        Request request = {
+                .code = SLICE_LITERAL(code),
+                .options = {.flags = REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS,
+                            .value_bytes = 4096},
+        };
+
+        (void) execute_run(&request, &worker->report);
+        worker->report.pending.size = 0;
+        /* The first pages of the request's store. */
+        memset(worker->bytes.data, 0,
+               worker->bytes.capacity < 8192 ? worker->bytes.capacity : 8192);
+}
+
+static void prepare(Worker *worker) {
+        _pyowned_ PyObject *result = NULL;
+
+        result = runtime_call(RUNTIME_AFTER_FORK, "(s)", worker->command->directory);
+        if (!result)
+                fail_in_python("new random state");
+        if (execute_prepare() < 0)
+                fail_in_python("namespace");
+        if (buffer_reserve(&worker->bytes, READ_SIZE) < 0)
+                fail(WORKER_FD_RESULT, "memory", strerror(ENOMEM));
+        (void) PyGC_Enable();
+        if (worker->command->flags & SPAWN_REHEARSE) {
+                rehearse(worker);
+                if (execute_prepare() < 0)
+                        fail_in_python("namespace");
+        }
+}
+
+static ssize_t read_some(Worker *worker, size_t wanted) {
+        ssize_t n;
+
+        if (buffer_reserve(&worker->bytes, wanted) < 0)
+                return -ENOMEM;
+        do
+                n = read(WORKER_FD_REQUEST, worker->bytes.data + worker->bytes.size,
+                         worker->bytes.capacity - worker->bytes.size);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                _exit(WORKER_EXIT_PROTOCOL);
+        worker->bytes.size += (size_t) n;
+        return n;
+}
+
+static _Noreturn void end_without_memory(Worker *worker) {
+        report_add(&worker->report, RESULT_ERROR_TYPE, slice_of_text("MemoryError"));
+        report_add(&worker->report, RESULT_ERROR_MESSAGE,
+                   slice_of_text("the request is larger than the memory that the run may use"));
+        report_end(&worker->report, (ResultEnd){.outcome = OUTCOME_RAISED, .exit_code = 1});
+        _exit(0);
+}
+
+/* Blocks until a whole request is there. The end of the pipe is the end of this worker. */
+static void read_request(Worker *worker, Request *ret_request) {
+        RequestScan scan = {0};
+        size_t wanted = READ_SIZE / 2;
+
+        worker->bytes.size = 0;
+        for (;;) {
+                ssize_t n = read_some(worker, wanted);
+
+                if (n == -ENOMEM)
+                        end_without_memory(worker);
+                if (n == 0)
+                        _exit(worker->bytes.size == 0 ? 0 : WORKER_EXIT_PROTOCOL);
+                switch (request_scan(&scan, buffer_slice(&worker->bytes))) {
+                case REQUEST_INCOMPLETE:
+                        /* No more than doubles: a size is only believed as its bytes arrive. */
+                        wanted = scan.missing < worker->bytes.size ? scan.missing
+                                                                   : worker->bytes.size;
+                        continue;
+                case REQUEST_COMPLETE:
+                        break;
+                case REQUEST_MALFORMED:
+                case REQUEST_NO_MEMORY:
+                        _exit(WORKER_EXIT_PROTOCOL);
+                }
+                break;
+        }
+        /* Nothing may follow a request before it is answered. */
+        if (scan.offset != worker->bytes.size)
+                _exit(WORKER_EXIT_PROTOCOL);
+        switch (request_decode(buffer_slice(&worker->bytes), ret_request)) {
+        case REQUEST_COMPLETE:
+                return;
+        case REQUEST_NO_MEMORY:
+                end_without_memory(worker);
+        case REQUEST_INCOMPLETE:
+        case REQUEST_MALFORMED:
+                break;
+        }
+        _exit(WORKER_EXIT_PROTOCOL);
+}
+
+static int apply_limits(Worker *worker, const RequestOptions *options) {
+        RunLimits limits = {
+                .address_bytes = worker->address_bytes + options->memory_bytes,
+                .cpu_seconds = options->cpu_seconds,
+                .file_bytes = options->file_bytes,
+                .keep_maxima = worker->command->flags & SPAWN_RESET,
+        };
+
+        if (worker->command->flags & SPAWN_SUBPROCESSES && options->processes <= 1) {
+                int r = confine_forbid_processes();
+
+                if (r < 0)
+                        return r;
+        }
+        return confine_run(&limits);
+}
+
+static void serve(Worker *worker) {
+        Request request;
+        ResultEnd end;
+
+        read_request(worker, &request);
+        if (request.is_touch) {
+                touch_pages();
+                report_add(&worker->report, RESULT_TOUCHED, SLICE_NULL);
+                report_send(&worker->report);
+                return;
+        }
+        worker->report.is_ended = false;
+        /* No run may read what comes next; there is no next. */
+        if (!(worker->command->flags & SPAWN_RESET))
+                (void) close(WORKER_FD_REQUEST);
+        if (apply_limits(worker, &request.options) < 0)
+                _exit(WORKER_EXIT_UNCONFINED);
+        end = execute_run(&request, &worker->report);
+        report_end(&worker->report, end);
+        request_done(&request);
+
+        if (!(worker->command->flags & SPAWN_RESET) || reset_worker() < 0)
+                _exit(0);
+        if (execute_prepare() < 0)
+                _exit(0);
+        report_add(&worker->report, RESULT_READY, SLICE_NULL);
+        report_send(&worker->report);
+}
+
+_Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent) {
+        Worker worker = {.command = command, .report = REPORT_INIT(WORKER_FD_RESULT)};
+        Confinement confinement = {.command = command, .fds = fds, .parent = parent};
+        sigset_t none;
+        int r;
+
+        r = confine(&confinement);
+        if (r < 0) {
+                /* Whichever of the two is open; a step after the first dup3() has moved it. */
+                if (fcntl(WORKER_FD_RESULT, F_GETFD) < 0)
+                        fail(fds[SPAWN_FD_RESULT], confinement.failed_step, strerror(-r));
+                fail(WORKER_FD_RESULT, confinement.failed_step, strerror(-r));
+        }
+        (void) sigemptyset(&none);
+        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+
+        prepare(&worker);
+        worker.address_bytes = confinement.address_bytes;
+        if (command->flags & SPAWN_RESET && reset_prepare() < 0)
+                fail_in_python("baseline of the reset");
+        report_add(&worker.report, RESULT_READY, SLICE_NULL);
+        report_send(&worker.report);
+        for (;;)
+                serve(&worker);
+}

@@ -1,0 +1,9 @@
+#pragma once
+/* worker: what a forked copy of the zygote does for the rest of its life. */
+
+#include <sys/types.h>
+
+#include "wire/zygote.h"
+
+/* fds: _SPAWN_FDS of them. parent: pid of the supervisor, as seen from here. */
+_Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent);

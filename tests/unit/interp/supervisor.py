@@ -1,0 +1,314 @@
+"""A supervisor in few lines: starts hatchery-python, asks it for workers, gives them runs, and reads what comes back."""
+
+import array
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+MAGIC = 0x48544331
+SECONDS = 60
+
+REHEARSE, RESET, SUBPROCESSES, DROP_IDS = 1, 2, 4, 8
+TOUCH, CODE, STDIN, ARGUMENT, ENVIRONMENT, DATA, FILE_PATH, FILE_CONTENT, VARIABLE, END = range(1, 11)
+WANT_VALUE, WANT_DISPLAYS, WANT_ALL_VARIABLES, PLAIN_VARIABLES, BIND_ANALYSIS = 1, 2, 4, 8, 16
+READY, FAILED, TOUCHED, DISPLAY, VALUE, VARIABLES, REPRS, ERROR_TYPE, ERROR_MESSAGE, ERROR_TRACEBACK, ERROR_LINE, \
+    RESULT_END = range(1, 13)
+COMPLETED, RAISED, EXITED = 1, 2, 3
+Z_PROGRESS, Z_READY, Z_FAILED, Z_SPAWNED, Z_SPAWN_FAILED = range(1, 6)
+
+DEFAULT_FLAGS = WANT_VALUE | WANT_DISPLAYS
+TEXTS = {ERROR_TYPE: "type", ERROR_MESSAGE: "message", ERROR_TRACEBACK: "traceback"}
+
+
+def program():
+    if "HATCHERY_PYTHON" in os.environ:
+        return Path(os.environ["HATCHERY_PYTHON"])
+    found = sorted(ROOT.glob("build*/hatchery-python"), key=lambda path: path.stat().st_mtime)
+    assert found, "no build*/hatchery-python; build it, or set HATCHERY_PYTHON"
+    return found[-1]
+
+
+def frame(kind, body=b""):
+    return struct.pack("<IIQ", MAGIC, kind, len(body)) + body
+
+
+def options(flags=DEFAULT_FLAGS, processes=1, cpu_seconds=30, memory_bytes=512 << 20, file_bytes=64 << 20,
+            value_bytes=1 << 20):
+    return struct.pack("<IIQQQQ", flags, processes, cpu_seconds, memory_bytes, file_bytes, value_bytes)
+
+
+def request(code, stdin=b"", args=(), env=None, data=None, files=(), variables=(), **limits):
+    out = [frame(CODE, code.encode() if isinstance(code, str) else code)]
+    if stdin:
+        out.append(frame(STDIN, stdin))
+    out += [frame(ARGUMENT, argument.encode()) for argument in args]
+    out += [frame(ENVIRONMENT, f"{name}={value}".encode()) for name, value in (env or {}).items()]
+    if data is not None:
+        out.append(frame(DATA, data if isinstance(data, bytes) else json.dumps(data).encode()))
+    for path, content in files:
+        out += [frame(FILE_PATH, path.encode()), frame(FILE_CONTENT, content)]
+    out += [frame(VARIABLE, name.encode()) for name in variables]
+    return b"".join(out) + frame(END, options(**limits))
+
+
+class Outcome:
+    """What one run left: the frames of the result pipe, and the streams as they were when it ended."""
+
+    def __init__(self):
+        self.frames = []
+        self.error = {}
+        self.displays = []
+        self.value = self.variables = self.reprs = self.line = self.outcome = self.exit_code = None
+        self.stdout = self.stderr = b""
+
+    def add(self, kind, body):
+        self.frames.append((kind, body))
+        if kind == DISPLAY:
+            self.displays.append(strict_json(body))
+        elif kind == VALUE:
+            self.value = strict_json(body)
+        elif kind == VARIABLES:
+            self.variables = strict_json(body)
+        elif kind == REPRS:
+            self.reprs = strict_json(body)
+        elif kind in TEXTS:
+            self.error[TEXTS[kind]] = body.decode()
+        elif kind == ERROR_LINE:
+            self.line, = struct.unpack("<I", body)
+        elif kind == RESULT_END:
+            self.outcome, self.exit_code = struct.unpack("<Ii", body)
+
+    @property
+    def kinds(self):
+        return [kind for kind, _ in self.frames]
+
+    @property
+    def text(self):
+        return self.stdout.decode()
+
+
+def strict_json(body):
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+    return json.loads(body.decode("ascii"), parse_constant=refuse)
+
+
+class Worker:
+    def __init__(self, zygote, pid, fds, directory):
+        self.zygote, self.pid, self.directory = zygote, pid, directory
+        self.request_fd, self.result_fd, self.stdout_fd, self.stderr_fd = fds
+        self.buffer = b""
+        self.status = None
+        self.usage = None
+
+    def send(self, data):
+        """Writes a request; a worker may end before it has read all."""
+        os.set_blocking(self.request_fd, True)
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self.request_fd, view[:1 << 16]):]
+        except BrokenPipeError:
+            pass
+
+    def next_frame(self, outcome=None):
+        """(kind, body), or None at the end of the pipe. Meanwhile the streams are read into outcome."""
+        streams = {self.stdout_fd: "stdout", self.stderr_fd: "stderr"}
+        deadline = time.monotonic() + SECONDS
+        while True:
+            if len(self.buffer) >= 16:
+                magic, kind, size = struct.unpack("<IIQ", self.buffer[:16])
+                assert magic == MAGIC
+                if len(self.buffer) >= 16 + size:
+                    body, self.buffer = self.buffer[16:16 + size], self.buffer[16 + size:]
+                    return kind, body
+            watched = [self.result_fd, *(streams if outcome is not None else ())]
+            readable, _, _ = select.select(watched, [], [], max(deadline - time.monotonic(), 0))
+            assert readable, "the worker says nothing"
+            for fd in readable:
+                if fd == self.result_fd:
+                    continue
+                data = os.read(fd, 1 << 16)
+                if not data:
+                    del streams[fd]
+                setattr(outcome, streams.get(fd, "stdout"), getattr(outcome, streams.get(fd, "stdout")) + data)
+            if self.result_fd in readable:
+                data = os.read(self.result_fd, 1 << 20)
+                if not data:
+                    assert not self.buffer, "half a frame"
+                    return None
+                self.buffer += data
+
+    def await_ready(self):
+        found = self.next_frame()
+        assert found is not None, "the worker ended"
+        assert found[0] == READY, found
+        return self
+
+    def touch(self):
+        self.send(frame(TOUCH))
+        assert self.next_frame() == (TOUCHED, b"")
+
+    def drain(self, outcome):
+        for name, fd in (("stdout", self.stdout_fd), ("stderr", self.stderr_fd)):
+            os.set_blocking(fd, False)
+            while True:
+                try:
+                    data = os.read(fd, 1 << 16)
+                except BlockingIOError:
+                    break
+                if not data:
+                    break
+                setattr(outcome, name, getattr(outcome, name) + data)
+
+    def run(self, code, **parts):
+        return self.exchange(request(code, **parts))
+
+    def exchange(self, data):
+        outcome = Outcome()
+        self.send(data)
+        while found := self.next_frame(outcome):
+            outcome.add(*found)
+            if found[0] == RESULT_END:
+                break
+        self.drain(outcome)
+        return outcome
+
+    def wait(self):
+        """The wait status, as os.waitstatus_to_exitcode() has it."""
+        if self.status is None:
+            for _ in range(SECONDS * 100):
+                pid, status, self.usage = os.wait4(self.pid, os.WNOHANG)
+                if pid:
+                    self.status = os.waitstatus_to_exitcode(status)
+                    break
+                time.sleep(0.01)
+            assert self.status is not None, "the worker does not end"
+        return self.status
+
+    def is_alive(self):
+        if self.status is None:
+            pid, status, self.usage = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status is None
+
+    def close(self):
+        for name in ("request_fd", "result_fd", "stdout_fd", "stderr_fd"):
+            if getattr(self, name) is not None:
+                os.close(getattr(self, name))
+                setattr(self, name, None)
+
+    def end(self):
+        if self.is_alive():
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+        self.close()
+
+
+class Zygote:
+    def __init__(self, *arguments, imports=(), start=True, wrapper=(), env=None):
+        self.directory = tempfile.TemporaryDirectory(prefix="hatchery-interp-")
+        os.chmod(self.directory.name, 0o755)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket = ours
+        self.socket.settimeout(SECONDS)
+        words = [*wrapper, str(program()), "--socket", str(theirs.fileno()), "--template", "test", *arguments]
+        for name in imports:
+            words += ["--import", name]
+        self.log = open(os.path.join(self.directory.name, "log"), "w+b")
+        self.process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=self.log,
+                                        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **(env or {})})
+        theirs.close()
+        self.progress = []
+        self.about = None
+        self.failure = None
+        self.slots = 0
+        self.workers = []
+        if start:
+            self.await_ready()
+
+    def report(self):
+        data = self.socket.recv(1 << 16)
+        if not data:
+            return None
+        kind, slot, value = struct.unpack("<IIq", data[:16])
+        assert data.endswith(b"\0")
+        return kind, slot, value, data[16:-1].decode()
+
+    def await_ready(self):
+        while found := self.report():
+            kind, _, value, text = found
+            if kind == Z_PROGRESS:
+                self.progress.append(text)
+            elif kind == Z_READY:
+                self.about = json.loads(text)
+                return self
+            else:
+                assert kind == Z_FAILED, found
+                self.failure = text
+                return self
+        raise AssertionError(f"the zygote ended with {self.process.wait()}: {self.log_text()}")
+
+    def log_text(self):
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def make_directory(self, slot, owner):
+        directory = os.path.join(self.directory.name, f"slot{slot}")
+        for path in (directory, f"{directory}/work", f"{directory}/tmp"):
+            os.mkdir(path, 0o755 if path == directory else 0o700)
+            if owner:
+                os.chown(path, owner, owner)
+        return directory
+
+    def spawn(self, flags=REHEARSE, uid=0, tasks=0, memory_bytes=512 << 20, file_bytes=64 << 20, cpu_seconds=60,
+              directory=None, ready=True):
+        self.slots += 1
+        if directory is None:
+            directory = self.make_directory(self.slots, uid if flags & DROP_IDS else 0)
+        pipes = [os.pipe() for _ in range(4)]
+        directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        ours = [pipes[0][1], pipes[1][0], pipes[2][0], pipes[3][0]]
+        theirs = [pipes[0][0], pipes[1][1], pipes[2][1], pipes[3][1], directory_fd]
+        command = struct.pack("<IIIIIIQQQ200s", 1, self.slots, flags, uid, uid, tasks, memory_bytes, file_bytes,
+                              cpu_seconds, directory.encode())
+        self.socket.sendmsg([command], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", theirs))])
+        for fd in theirs:
+            os.close(fd)
+        kind, slot, value, _ = self.report()
+        assert (kind, slot) == (Z_SPAWNED, self.slots), (kind, value)
+        worker = Worker(self, value, ours, directory)
+        self.workers.append(worker)
+        return worker.await_ready() if ready else worker
+
+    def run(self, code, flags=REHEARSE, **parts):
+        """A run in a fresh worker."""
+        worker = self.spawn(flags)
+        try:
+            outcome = worker.run(code, **parts)
+            outcome.status = worker.wait()
+            return outcome
+        finally:
+            worker.end()
+
+    def close(self):
+        for worker in self.workers:
+            worker.end()
+        self.socket.close()
+        try:
+            return self.process.wait(10)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self.log.close()
+            self.directory.cleanup()
