@@ -6,6 +6,11 @@
 #include "server/options.h"
 #include "server/respond.h"
 
+typedef struct AccessFilter {
+        h2o_filter_t super;
+        App *app;
+} AccessFilter;
+
 typedef struct AccessLogger {
         h2o_logger_t super;
         App *app;
@@ -60,6 +65,9 @@ static void replace_error(h2o_req_t *req, h2o_ostream_t **slot) {
 static void on_answer(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot) {
         RequestNote *note = request_note(req);
 
+        /* libh2o itself looks only when a request begins. */
+        if (((AccessFilter *) filter)->app->draining)
+                req->http1_is_persistent = 0;
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-request-id"), 0, NULL,
                               note->id, strlen(note->id));
         if (!note->is_ours && req->res.status >= 400)
@@ -95,10 +103,11 @@ static void log_request(h2o_logger_t *logger, h2o_req_t *req) {
 }
 
 void access_register(h2o_pathconf_t *paths, App *app) {
-        h2o_filter_t *filter = h2o_create_filter(paths, sizeof(*filter));
+        AccessFilter *filter = (AccessFilter *) h2o_create_filter(paths, sizeof(*filter));
         AccessLogger *logger = (AccessLogger *) h2o_create_logger(paths, sizeof(*logger));
 
-        filter->on_setup_ostream = on_answer;
+        filter->app = app;
+        filter->super.on_setup_ostream = on_answer;
         logger->app = app;
         logger->super.log_access = log_request;
 }

@@ -26,7 +26,7 @@ struct Connection {
         ConnectionTable *table;
         Connection *previous, *next;
         h2o_socket_t *sock;
-        h2o_socket_cb http1_read; /* what reads while it is HTTP/1; NULL: not known */
+        h2o_socket_cb first_read; /* what read when it was new */
         int fd;
         bool is_tls, is_tcp, is_http2;
         bool is_shut_down;
@@ -88,17 +88,17 @@ static bool look_for_end_of_head(Connection *connection) {
         return connection->head_complete;
 }
 
-/* libh2o starts HTTP/2 on a connection by giving it another callback for reading. */
+/* Each stage of a connection reads with a callback of its own: first HTTP/1, or for TLS the
+ * handshake, which has no protocol to tell yet. */
 static void look_for_http2(Connection *connection) {
         h2o_socket_cb read = connection->sock->_cb.read;
+        h2o_iovec_t protocol;
 
-        if (connection->is_http2 || !read)
+        if (connection->is_http2 || !read || read == connection->first_read)
                 return;
-        if (connection->is_tls)
-                connection->is_http2 =
-                        h2o_socket_ssl_get_selected_protocol(connection->sock).len == 2;
-        else
-                connection->is_http2 = connection->http1_read && read != connection->http1_read;
+        protocol = connection->is_tls ? h2o_socket_ssl_get_selected_protocol(connection->sock)
+                                      : h2o_iovec_init(H2O_STRLIT("h2"));
+        connection->is_http2 = h2o_memis(protocol.base, protocol.len, H2O_STRLIT("h2"));
 }
 
 static Phase observe(Connection *connection, uint64_t *ret_mark) {
@@ -314,8 +314,7 @@ Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, bool is_t
 }
 
 void connection_accepted(Connection *connection) {
-        if (!connection->is_tls)
-                connection->http1_read = connection->sock->_cb.read;
+        connection->first_read = connection->sock->_cb.read;
 }
 
 Connection *connection_of(const ConnectionTable *table, h2o_req_t *req) {

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <h2o.h>
-#include <h2o/http2.h>
 #include <openssl/err.h>
 #include <stdio.h>
 
@@ -16,6 +15,9 @@ static int complain(const char *path) {
 }
 
 int tls_context_new(const char *certificate, const char *key, SSL_CTX **ret_context) {
+        /* In order of preference; libh2o keeps the address. Its own list has the drafts of HTTP/2,
+         * and no HTTP/1.1. */
+        static h2o_iovec_t protocols[3];
         SSL_CTX *context = SSL_CTX_new(TLS_server_method());
         int r = 0;
 
@@ -32,7 +34,9 @@ int tls_context_new(const char *certificate, const char *key, SSL_CTX **ret_cont
         }
         (void) SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                                     SSL_OP_CIPHER_SERVER_PREFERENCE);
-        h2o_ssl_register_alpn_protocols(context, h2o_http2_alpn_protocols);
+        protocols[0] = h2o_iovec_init(H2O_STRLIT("h2"));
+        protocols[1] = h2o_iovec_init(H2O_STRLIT("http/1.1"));
+        h2o_ssl_register_alpn_protocols(context, protocols);
         *ret_context = context;
         return 0;
 }

@@ -1,0 +1,177 @@
+"""Start, drain, reload, end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from harness.hatchery import Hatchery, eventually
+from http_wire import BARE, Wire, descriptors, health, problem
+
+RUN = b'{"code": "import time; time.sleep(%s); print(7)"}'
+
+
+def in_background(function):
+    """Calls it in a thread; returns what waits for its value."""
+    box = []
+    thread = threading.Thread(target=lambda: box.append(function()), daemon=True)
+    thread.start()
+
+    def value():
+        thread.join(60)
+        assert box, "no answer"
+        return box[0]
+
+    return value
+
+
+def start_run(server, seconds):
+    """A connection on which a run is under way."""
+    before = health(server)["requests"]
+    wire = Wire(server, timeout=60)
+    wire.request("POST", "/v1/execute", RUN % str(seconds).encode())
+    eventually(lambda: health(server)["requests"] >= before + 3, 10, "the request is with the server")
+    return wire
+
+
+def test_ready_line_is_one_line_and_true(make_server):
+    server = make_server(*BARE)
+    assert server.ready_line == f"hatchery ready on {server.url}"
+    assert server.run("print(7)")["stdout"] == "7\n"
+    assert server.get("/ready").json() == {"ready": True}
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.stdout.read() == b""
+    assert server.wait() == 0
+
+
+def test_while_it_starts(tmp_path):
+    """It listens from the first moment on; it says that it is not ready, and a run waits."""
+    prelude = tmp_path / "prelude.py"
+    prelude.write_text("import time; time.sleep(1)")
+    server = Hatchery("--workers", "1", "--touched", "0", *BARE, "--prelude", prelude, start=False)
+    try:
+        started = in_background(server.start)
+        eventually(lambda: server.port and not refuses(server), 10, "it listens")
+        answer = server.get("/ready")
+        assert (answer.status, answer.json()) == (503, {"ready": False})
+        answer = server.get("/health")
+        assert (answer.status, answer.json()["status"]) == (503, "starting")
+        assert server.run("print(7)")["stdout"] == "7\n"
+        started()
+        assert server.get("/ready").status == 200
+        assert health(server)["status"] == "healthy"
+        server.stop()
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_drain_finishes_what_is_under_way(make_server, number):
+    server = make_server(*BARE)
+    wires = [start_run(server, 1.5) for _ in range(3)]
+    idle = Wire(server)
+    assert idle.request().answer().status == 200
+    server.process.send_signal(number)
+    # The idle one is ended, and nobody is accepted any more.
+    assert idle.ended()
+    eventually(lambda: refuses(server), 10, "nobody is accepted any more")
+    assert server.is_alive()
+    for wire in wires:
+        answer = wire.answer()
+        assert answer.status == 200
+        assert answer.json()["status"] == "ok"
+        assert wire.ended()
+    assert server.wait() == 0
+
+
+def refuses(server):
+    try:
+        socket.create_connection((server.host, server.port), 5).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_run_that_comes_while_draining_is_refused(make_server):
+    server = make_server(*BARE)
+    with start_run(server, 1.5) as wire, Wire(server) as late:
+        # Its request has begun, so the connection is kept; the run it asks for is new.
+        late.send(b"POST /v1/execute HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n")
+        eventually(lambda: health(server)["connections"] == 3, 10, "both are connected")
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: refuses(server), 10, "it drains")
+        answer = late.send(b'{"code": "print(7)"}').answer()
+        problem(answer, 503)
+        assert answer.headers["connection"] == "close"
+        assert wire.answer().json()["status"] == "ok"
+    assert server.wait() == 0
+
+
+def test_drain_has_an_end(make_server):
+    server = make_server(*BARE, "--drain-timeout-ms", "300")
+    with start_run(server, 60) as wire:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait(15) == 1
+        assert wire.answer() is None
+    assert list(server.work.iterdir()) == []
+
+
+def test_second_signal_ends_at_once(make_server):
+    server = make_server(*BARE)
+    with start_run(server, 60) as wire:
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: refuses(server), 10, "it drains")
+        assert server.is_alive()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait(15) == 1
+        assert wire.answer() is None
+    assert list(server.work.iterdir()) == []
+
+
+def test_drain_of_http2(make_server):
+    server = make_server(*BARE)
+    before = health(server)["requests"]
+    process = subprocess.Popen(["curl", "-sS", "--http2-prior-knowledge", server.url + "/v1/execute", "-d",
+                                (RUN % b"1.5").decode()], stdout=subprocess.PIPE)
+    eventually(lambda: health(server)["connections"] >= 2 and health(server)["requests"] > before + 2, 10, "it runs")
+    server.process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert json.loads(output)["status"] == "ok"
+    assert server.wait() == 0
+
+
+def test_reload_starts_a_new_generation_and_loses_nothing(make_server):
+    server = make_server(*BARE)
+    generation = health(server)["pool"]["templates"][0]["generation"]
+    with start_run(server, 1.5) as wire:
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: health(server)["pool"]["templates"][0]["generation"] == generation + 1, 10, "a new generation")
+        for i in range(20):
+            assert server.run(f"print({i})")["stdout"] == f"{i}\n"
+        assert wire.answer().json()["status"] == "ok"
+    eventually(lambda: health(server)["status"] == "healthy", 10, "healthy")
+
+
+def test_sigpipe_is_harmless(make_server):
+    server = make_server(*BARE)
+    server.process.send_signal(signal.SIGPIPE)
+    assert server.run("print(7)")["stdout"] == "7\n"
+
+
+def test_descriptors_are_closed_on_exec(make_server):
+    """No worker and no zygote holds a listener, a connection or a file of the server."""
+    server = make_server(*BARE)
+    with Wire(server) as wire:
+        assert wire.request().answer().status == 200
+        sockets = {target for target in descriptors(server).values() if target.startswith("socket:")}
+        for pid in server.children():
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                try:
+                    target = os.readlink(f"/proc/{pid}/fd/{name}")
+                except FileNotFoundError:
+                    continue
+                assert target not in sockets
