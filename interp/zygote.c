@@ -16,6 +16,7 @@
 #include "interp/confine.h"
 #include "interp/embed.h"
 #include "interp/fork.h"
+#include "interp/image.h"
 #include "interp/runtime.h"
 #include "interp/touch.h"
 #include "interp/worker.h"
@@ -99,8 +100,7 @@ static int secure(Zygote *zygote) {
         if (fcntl(zygote->socket_fd, F_SETFD, FD_CLOEXEC) < 0)
                 return raise_errno("the socket of the supervisor");
         raise_oom_score();
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-            prctl(PR_SET_DUMPABLE, 0) < 0)
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return raise_errno("secure the zygote");
         return 0;
 }
@@ -170,6 +170,18 @@ static PyObject *versions_of(const ZygoteOptions *options) {
         return imports ? runtime_call_one(RUNTIME_VERSIONS, imports) : NULL;
 }
 
+/* The last step: from here on no Python object is touched in this process. Only then it becomes non-dumpable, because
+ * that closes /proc/self/pagemap to a plain user, and there is nothing to hide from anybody before. */
+static int make_image(const Zygote *zygote) {
+        long moved = image_make();
+
+        if (moved < 0)
+                log_warning("forks are slower than they could be: no memory image: %s", strerror((int) -moved));
+        else
+                log_debug("memory image of %ld KiB", moved >> 10);
+        return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail(zygote, "the zygote stays dumpable") : 0;
+}
+
 /* Everything that is done once. Returns 0, or -1 after a report. */
 static int warm_up(Zygote *zygote, const ZygoteOptions *options) {
         _pyowned_ PyObject *frozen = NULL, *versions = NULL;
@@ -187,6 +199,8 @@ static int warm_up(Zygote *zygote, const ZygoteOptions *options) {
         frozen = runtime_call_plain(RUNTIME_BEFORE_FORKING);
         if (!frozen)
                 return fail_in_python(zygote, "freeze");
+        if (make_image(zygote) < 0)
+                return -1;
         return send_report(zygote, ZYGOTE_READY, 0, age_ms(zygote), text);
 }
 
