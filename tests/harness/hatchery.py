@@ -226,6 +226,11 @@ class Hatchery:
         assert answer.status == 200, answer
         return answer.json()
 
+    def health(self):
+        answer = self.get("/health")
+        assert answer.status == 200, answer
+        return answer.json()
+
     # ── Looking at it from outside ──
 
     @property
@@ -249,10 +254,13 @@ class Hatchery:
         return zygotes[0]
 
     def zygotes(self):
-        return [pid for pid in self.children() if proc.is_zygote(pid)]
+        """As /health names them: from outside, a worker that is just being made looks the same."""
+        named = [template["zygote_pid"] for template in self.health()["pool"]["templates"]]
+        return [pid for pid in self.children() if pid in named]
 
     def workers(self):
-        return [pid for pid in self.children() if not proc.is_zygote(pid)]
+        zygotes = self.zygotes()
+        return [pid for pid in self.children() if pid not in zygotes]
 
     def snapshot(self):
         """What a leak would make grow; see proc.Footprint."""

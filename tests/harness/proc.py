@@ -74,12 +74,6 @@ def status_field(pid, name):
     return None
 
 
-def is_zygote(pid):
-    """A zygote forks workers and confines none but them: it is the one whose system calls no filter sees, while a
-    worker has one before it is ready (Seccomp: 2)."""
-    return status_field(pid, "Seccomp") == "0"
-
-
 def cpu_seconds(pid):
     """User and system time of a process and of all its children that it has waited for."""
     fields = _stat(pid)
