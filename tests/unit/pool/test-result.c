@@ -1,0 +1,381 @@
+/* The reader of a worker's frames: what it keeps, what it refuses, what it holds at most. */
+
+#include "pool/result.h"
+
+#include "helpers.h"
+#include "wire/frame.h"
+
+#define VALUE_MAX 1000
+
+static ResultReader reader;
+
+static int set_up(void **state) {
+        result_reader_init(&reader, VALUE_MAX);
+        return 0;
+}
+
+static int tear_down(void **state) {
+        result_reader_done(&reader);
+        return 0;
+}
+
+static void feed(Slice bytes) {
+        assert_int_equal(buffer_append(&reader.bytes, bytes.data, bytes.size), 0);
+}
+
+static void feed_frame(uint32_t kind, Slice body) {
+        assert_int_equal(frame_append(&reader.bytes, kind, body), 0);
+}
+
+static void feed_end(uint32_t outcome, int32_t exit_code) {
+        ResultEnd end = {.outcome = outcome, .exit_code = exit_code};
+
+        feed_frame(RESULT_END, slice_of(&end, sizeof(end)));
+}
+
+static void expect_none(SlotState state) {
+        unsigned kind;
+        SlotEvent event;
+
+        assert_int_equal(result_next(&reader, state, &kind, &event), RESULT_NEXT_NONE);
+}
+
+static void expect_part(unsigned wanted) {
+        unsigned kind;
+        SlotEvent event;
+
+        assert_int_equal(result_next(&reader, SLOT_BUSY, &kind, &event), RESULT_NEXT_PART);
+        assert_int_equal(kind, wanted);
+}
+
+static void expect_event(SlotState state, SlotEvent wanted) {
+        unsigned kind;
+        SlotEvent event;
+
+        assert_int_equal(result_next(&reader, state, &kind, &event), RESULT_NEXT_EVENT);
+        assert_string_equal(slot_event_name(event), slot_event_name(wanted));
+}
+
+static void expect_refused(uint32_t kind, Slice body) {
+        result_reader_restart(&reader);
+        feed_frame(kind, body);
+        expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+        assert_false(reader.ended);
+}
+
+static void test_a_whole_result(void **state) {
+        uint32_t line = 12;
+        RunResult result = {0};
+
+        feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"image/png\":\"AA==\"}"));
+        feed_frame(RESULT_VALUE, SLICE_LITERAL("{\"text/plain\":\"1\"}"));
+        feed_frame(RESULT_VARIABLES, SLICE_LITERAL("{\"a\":[1,2]}"));
+        feed_frame(RESULT_REPRS, SLICE_LITERAL("[\"a\"]"));
+        feed_frame(RESULT_ERROR_TYPE, SLICE_LITERAL("KeyError"));
+        feed_frame(RESULT_ERROR_MESSAGE, SLICE_LITERAL("\xff not UTF-8 \0"));
+        feed_frame(RESULT_ERROR_TRACEBACK, SLICE_LITERAL(""));
+        feed_frame(RESULT_ERROR_LINE, slice_of(&line, sizeof(line)));
+        feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{}"));
+        feed_end(OUTCOME_RAISED, 7);
+
+        expect_part(RESULT_DISPLAY);
+        assert_slice(result_last_display(&reader), "{\"image/png\":\"AA==\"}");
+        for (unsigned kind = RESULT_VALUE; kind < RESULT_END; kind++)
+                expect_part(kind);
+        expect_part(RESULT_DISPLAY);
+        assert_slice(result_last_display(&reader), "{}");
+        expect_event(SLOT_BUSY, SLOT_EV_END);
+        assert_true(reader.ended);
+        assert_int_equal(reader.end.outcome, OUTCOME_RAISED);
+        assert_int_equal(reader.end.exit_code, 7);
+
+        result_fill(&reader, &result);
+        assert_slice(result.value, "{\"text/plain\":\"1\"}");
+        assert_slice(result.variables, "{\"a\":[1,2]}");
+        assert_slice(result.variables_repr, "[\"a\"]");
+        assert_slice(result.error.type, "KeyError");
+        assert_int_equal(result.error.message.size, 13);
+        assert_int_equal(result.error.traceback.size, 0);
+        assert_int_equal(result.error.line, 12);
+        assert_int_equal(result.n_displays, 2);
+        assert_slice(result.displays[0], "{\"image/png\":\"AA==\"}");
+        assert_slice(result.displays[1], "{}");
+        assert_false(result.displays_truncated);
+}
+
+static void test_byte_by_byte(void **state) {
+        _cleanup_(buffer_done) Buffer bytes = {0};
+        ResultEnd end = {.outcome = OUTCOME_COMPLETED};
+        RunResult result = {0};
+        unsigned parts = 0, kind;
+        SlotEvent event = SLOT_EV_VIOLATION;
+
+        assert_int_equal(frame_append(&bytes, RESULT_VALUE, SLICE_LITERAL("{\"a\":1}")), 0);
+        assert_int_equal(frame_append(&bytes, RESULT_DISPLAY, SLICE_LITERAL("{\"b\":2}")), 0);
+        assert_int_equal(frame_append(&bytes, RESULT_END, slice_of(&end, sizeof(end))), 0);
+        for (size_t i = 0; i < bytes.size; i++) {
+                ResultNext next;
+
+                assert_false(reader.ended);
+                feed(slice_of(bytes.data + i, 1));
+                while ((next = result_next(&reader, SLOT_BUSY, &kind, &event)) == RESULT_NEXT_PART)
+                        parts++;
+                assert_int_equal(next, i + 1 == bytes.size ? RESULT_NEXT_EVENT : RESULT_NEXT_NONE);
+        }
+        assert_int_equal(event, SLOT_EV_END);
+        assert_int_equal(parts, 2);
+        result_fill(&reader, &result);
+        assert_slice(result.value, "{\"a\":1}");
+        assert_slice(result.displays[0], "{\"b\":2}");
+}
+
+static void test_each_part_comes_once(void **state) {
+        static const Slice bodies[_RESULT_KIND_MAX] = {
+                [RESULT_VALUE] = SLICE_LITERAL("{}"),
+                [RESULT_VARIABLES] = SLICE_LITERAL("{}"),
+                [RESULT_REPRS] = SLICE_LITERAL("[]"),
+                [RESULT_ERROR_TYPE] = SLICE_LITERAL("T"),
+                [RESULT_ERROR_MESSAGE] = SLICE_LITERAL("M"),
+                [RESULT_ERROR_TRACEBACK] = SLICE_LITERAL("B"),
+                [RESULT_ERROR_LINE] = SLICE_LITERAL("1234"),
+        };
+
+        for (unsigned kind = RESULT_VALUE; kind < RESULT_END; kind++) {
+                result_reader_restart(&reader);
+                feed_frame(kind, bodies[kind]);
+                feed_frame(kind, bodies[kind]);
+                expect_part(kind);
+                expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+        }
+}
+
+static void test_a_document_is_json_of_its_kind(void **state) {
+        static const Slice bad[] = {
+                SLICE_LITERAL(""),
+                SLICE_LITERAL("{"),
+                SLICE_LITERAL("{\"a\":1} x"),
+                SLICE_LITERAL("{\"a\":NaN}"),
+                SLICE_LITERAL("{\"a\":\"\xff\"}"),
+                SLICE_LITERAL("\"text\""),
+                SLICE_LITERAL("null"),
+                SLICE_LITERAL("{a:1}"),
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
+                expect_refused(RESULT_DISPLAY, bad[i]);
+                expect_refused(RESULT_VALUE, bad[i]);
+                expect_refused(RESULT_VARIABLES, bad[i]);
+                expect_refused(RESULT_REPRS, bad[i]);
+        }
+        expect_refused(RESULT_VALUE, SLICE_LITERAL("[]"));
+        expect_refused(RESULT_VARIABLES, SLICE_LITERAL("[]"));
+        expect_refused(RESULT_DISPLAY, SLICE_LITERAL("[]"));
+        expect_refused(RESULT_REPRS, SLICE_LITERAL("{}"));
+}
+
+static void test_numbers_have_their_size(void **state) {
+        expect_refused(RESULT_ERROR_LINE, SLICE_LITERAL("123"));
+        expect_refused(RESULT_ERROR_LINE, SLICE_LITERAL("12345"));
+        expect_refused(RESULT_END, SLICE_LITERAL(""));
+        expect_refused(RESULT_END, SLICE_LITERAL("1234567"));
+        expect_refused(RESULT_END, SLICE_LITERAL("123456789"));
+}
+
+static void test_an_end_needs_an_outcome(void **state) {
+        static const uint32_t bad[] = {0, _OUTCOME_MAX, 99, UINT32_MAX};
+
+        for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
+                ResultEnd end = {.outcome = bad[i]};
+
+                expect_refused(RESULT_END, slice_of(&end, sizeof(end)));
+        }
+        for (uint32_t outcome = OUTCOME_COMPLETED; outcome < _OUTCOME_MAX; outcome++) {
+                result_reader_restart(&reader);
+                feed_end(outcome, 0);
+                expect_event(SLOT_BUSY, SLOT_EV_END);
+        }
+}
+
+static void test_nothing_may_follow_the_end(void **state) {
+        feed_end(OUTCOME_COMPLETED, 0);
+        feed(SLICE_LITERAL("x"));
+        expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+        assert_false(reader.ended);
+
+        result_reader_restart(&reader);
+        feed_end(OUTCOME_COMPLETED, 0);
+        feed_end(OUTCOME_COMPLETED, 0);
+        expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+        assert_false(reader.ended);
+}
+
+static void test_what_is_no_frame_is_a_violation(void **state) {
+        FrameHeader header = frame_header(RESULT_VALUE, (uint64_t) 1 << 40);
+
+        feed(SLICE_LITERAL("Hello, this is no frame"));
+        expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+
+        result_reader_restart(&reader);
+        feed(slice_of(&header, sizeof(header)));
+        expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+
+        for (unsigned kind = 0; kind < 20; kind++) {
+                if (kind < RESULT_DISPLAY || kind > RESULT_END)
+                        expect_refused(kind, SLICE_NULL);
+        }
+}
+
+static void test_the_sizes_of_bodies_are_bounded(void **state) {
+        _autofree_ char *text = calloc(1, RESULT_TEXT_MAX + 1);
+        char document[VALUE_MAX + 2];
+
+        /* {"a":"…"}, of exactly the size that is allowed, then of one more. */
+        for (size_t size = VALUE_MAX; size <= VALUE_MAX + 1; size++) {
+                memset(document, 'x', size);
+                memcpy(document, "{\"a\":\"", 6);
+                memcpy(document + size - 2, "\"}", 2);
+                result_reader_restart(&reader);
+                feed_frame(RESULT_VALUE, slice_of(document, size));
+                if (size == VALUE_MAX)
+                        expect_part(RESULT_VALUE);
+                else
+                        expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+        }
+
+        for (unsigned kind = RESULT_ERROR_TYPE; kind <= RESULT_ERROR_TRACEBACK; kind++) {
+                result_reader_restart(&reader);
+                feed_frame(kind, slice_of(text, RESULT_TEXT_MAX));
+                expect_part(kind);
+                expect_refused(kind, slice_of(text, RESULT_TEXT_MAX + 1));
+        }
+}
+
+static void test_surplus_displays_are_dropped(void **state) {
+        RunResult result = {0};
+
+        for (unsigned i = 0; i < RESULT_DISPLAYS_MAX; i++) {
+                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"n\":1}"));
+                expect_part(RESULT_DISPLAY);
+        }
+        for (unsigned i = 0; i < 1000; i++)
+                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"n\":2}"));
+        feed_frame(RESULT_VALUE, SLICE_LITERAL("{\"v\":3}"));
+        feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"n\":4}"));
+        expect_part(RESULT_VALUE);
+        feed_end(OUTCOME_COMPLETED, 0);
+        expect_event(SLOT_BUSY, SLOT_EV_END);
+
+        result_fill(&reader, &result);
+        assert_int_equal(result.n_displays, RESULT_DISPLAYS_MAX);
+        assert_true(result.displays_truncated);
+        assert_slice(result.displays[RESULT_DISPLAYS_MAX - 1], "{\"n\":1}");
+        assert_slice(result.value, "{\"v\":3}");
+}
+
+static void test_displays_share_one_bound(void **state) {
+        char document[VALUE_MAX];
+
+        memset(document, ' ', sizeof(document));
+        memcpy(document, "{}", 2);
+        feed_frame(RESULT_DISPLAY, slice_of(document, VALUE_MAX - 10));
+        feed_frame(RESULT_DISPLAY, slice_of(document, 11));
+        feed_frame(RESULT_DISPLAY, slice_of(document, 10));
+        feed_frame(RESULT_DISPLAY, slice_of(document, 2));
+        expect_part(RESULT_DISPLAY);
+        expect_part(RESULT_DISPLAY);
+        expect_none(SLOT_BUSY);
+        assert_int_equal(reader.display_bytes, VALUE_MAX);
+        assert_true(reader.displays_truncated);
+}
+
+/* A run that shows pictures for an hour fills no store. */
+static void test_dropped_displays_give_their_room_back(void **state) {
+        size_t size;
+
+        for (unsigned i = 0; i < RESULT_DISPLAYS_MAX; i++)
+                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{}"));
+        for (unsigned i = 0; i < RESULT_DISPLAYS_MAX; i++)
+                expect_part(RESULT_DISPLAY);
+        size = reader.bytes.size;
+        for (unsigned round = 0; round < 100000; round++) {
+                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"picture\":\"of many bytes\"}"));
+                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("not even a document"));
+                expect_none(SLOT_BUSY);
+                assert_int_equal(reader.bytes.size, size);
+        }
+        feed_end(OUTCOME_COMPLETED, 0);
+        expect_event(SLOT_BUSY, SLOT_EV_END);
+}
+
+static void test_other_states(void **state) {
+        feed_frame(RESULT_READY, SLICE_NULL);
+        expect_event(SLOT_STARTING, SLOT_EV_READY);
+        expect_none(SLOT_IDLE);
+        feed_frame(RESULT_TOUCHED, SLICE_NULL);
+        expect_event(SLOT_TOUCHING, SLOT_EV_TOUCHED);
+
+        result_reader_restart(&reader);
+        feed_frame(RESULT_READY, SLICE_LITERAL("x"));
+        expect_event(SLOT_STARTING, SLOT_EV_VIOLATION);
+        result_reader_restart(&reader);
+        feed_frame(RESULT_READY, SLICE_NULL);
+        expect_event(SLOT_IDLE, SLOT_EV_VIOLATION);
+        result_reader_restart(&reader);
+        feed_end(OUTCOME_COMPLETED, 0);
+        expect_event(SLOT_STARTING, SLOT_EV_VIOLATION);
+        assert_false(reader.ended);
+        result_reader_restart(&reader);
+        feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{}"));
+        expect_event(SLOT_TOUCHING, SLOT_EV_VIOLATION);
+        assert_int_equal(reader.n_displays, 0);
+}
+
+static void test_a_failure_says_why(void **state) {
+        assert_int_equal(result_failure(&reader).size, 0);
+        feed_frame(RESULT_FAILED, SLICE_LITERAL("no seccomp"));
+        expect_event(SLOT_STARTING, SLOT_EV_VIOLATION);
+        assert_slice(result_failure(&reader), "no seccomp");
+        result_reader_restart(&reader);
+        feed_frame(RESULT_VALUE, SLICE_LITERAL("{}"));
+        assert_int_equal(result_failure(&reader).size, 0);
+}
+
+static void test_a_restart_forgets_everything(void **state) {
+        RunResult result = {0};
+
+        feed_frame(RESULT_VALUE, SLICE_LITERAL("{\"secret\":1}"));
+        feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"secret\":2}"));
+        expect_part(RESULT_VALUE);
+        expect_part(RESULT_DISPLAY);
+        result_reader_restart(&reader);
+
+        feed_end(OUTCOME_COMPLETED, 0);
+        expect_event(SLOT_BUSY, SLOT_EV_END);
+        result_fill(&reader, &result);
+        assert_int_equal(result.value.size, 0);
+        assert_int_equal(result.n_displays, 0);
+}
+
+#define reader_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                reader_test(test_a_whole_result),
+                reader_test(test_byte_by_byte),
+                reader_test(test_each_part_comes_once),
+                reader_test(test_a_document_is_json_of_its_kind),
+                reader_test(test_numbers_have_their_size),
+                reader_test(test_an_end_needs_an_outcome),
+                reader_test(test_nothing_may_follow_the_end),
+                reader_test(test_what_is_no_frame_is_a_violation),
+                reader_test(test_the_sizes_of_bodies_are_bounded),
+                reader_test(test_surplus_displays_are_dropped),
+                reader_test(test_displays_share_one_bound),
+                reader_test(test_dropped_displays_give_their_room_back),
+                reader_test(test_other_states),
+                reader_test(test_a_failure_says_why),
+                reader_test(test_a_restart_forgets_everything),
+        };
+
+        return cmocka_run_group_tests_name("result", tests, NULL, NULL);
+}
