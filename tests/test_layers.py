@@ -46,9 +46,16 @@ def family(header):
     return None
 
 
+def generated(folder):
+    """The files that the build makes there, by name."""
+    recipes = " ".join(path.read_text() for path in folder.rglob("meson.build"))
+    return set(re.findall(r"output: *'([^']+)'", recipes))
+
+
 def violations(root):
     found = []
     for layer, allowed in LAYERS.items():
+        made = generated(root / layer)
         for path in sorted((root / layer).rglob("*.[ch]")):
             if "tests" in path.relative_to(root / layer).parts:
                 continue
@@ -59,7 +66,7 @@ def violations(root):
                     found.append(f"{where} (say from the top of the tree what is meant)")
                     continue
                 used = family(header)
-                beside = match[2] is not None and (path.parent / header).exists()
+                beside = header in made or (path.parent / header).exists()
                 if used is not None and used not in allowed:
                     found.append(f"{where} ({layer} may not include {used})")
                 elif match[2] is not None and used is None and not beside:

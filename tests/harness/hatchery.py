@@ -102,6 +102,7 @@ class Hatchery:
             if self.ready_line:
                 return self
             status = self._end()
+            self.process = None
             if self.listen is None and attempt < 2 and "in use" in self.log().lower():
                 continue
             raise AssertionError(f"the server was not ready; exit status {status}; its log:\n{self.log_tail()}")
