@@ -186,9 +186,6 @@ static void serve(Worker *worker) {
                 return;
         }
         worker->report.is_ended = false;
-        /* No run may read what comes next; there is no next. */
-        if (!(worker->command->flags & SPAWN_RESET))
-                (void) close(WORKER_FD_REQUEST);
         if (apply_limits(worker, &request.options) < 0)
                 _exit(WORKER_EXIT_UNCONFINED);
         end = execute_run(&request, &worker->report);

@@ -184,6 +184,9 @@ class Worker:
 
     def wait(self):
         """The wait status, as os.waitstatus_to_exitcode() has it."""
+        if self.request_fd is not None:
+            os.close(self.request_fd)
+            self.request_fd = None
         if self.status is None:
             for _ in range(SECONDS * 100):
                 pid, status, self.usage = os.wait4(self.pid, os.WNOHANG)
