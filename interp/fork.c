@@ -1,7 +1,5 @@
 #include "interp/fork.h"
 
-#include <Python.h>
-
 #include <dirent.h>
 #include <errno.h>
 #include <linux/prctl.h>
@@ -28,6 +26,12 @@
  * jemalloc), and there are none. OpenSSL 3 needs no handler: its generator notices that getpid()
  * has changed, and is stirred as well;
  *   - rseq(2) stays registered in a child that does not share the memory.
+ *
+ * Why not CPython's PyOS_BeforeFork() and PyOS_AfterFork_*(): they exist for processes with threads. In the child they make the
+ * locks of the GIL, of imports and of the runtime anew, which another thread might have held, forget threads and
+ * interpreters that are gone, and run what os.register_at_fork() was given. There is one thread and one interpreter, no
+ * lock is held, and the thread goes on with the same pthread_self(), by which CPython knows it. Leaving them out
+ * saves a worker some two hundred page faults. The callbacks that matter are run by runtime.py (after_fork).
  */
 static void *tid_address;
 static void *robust_list;
@@ -72,17 +76,14 @@ static pid_t fork_with(unsigned long flags) {
         if (tid_address)
                 flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
 
-        PyOS_BeforeFork();
         pid = raw_clone(flags | SIGCHLD, tid_address);
         if (pid == 0) {
                 if (robust_list)
                         (void) syscall(SYS_set_robust_list, robust_list, robust_list_size);
-                PyOS_AfterFork_Child();
                 return 0;
         }
         if (pid < 0)
                 pid = raise_errno("clone");
-        PyOS_AfterFork_Parent();
         return (pid_t) pid;
 }
 

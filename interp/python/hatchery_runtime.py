@@ -9,10 +9,12 @@ import io
 import json
 import linecache
 import os
+import posix
 import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
@@ -30,7 +32,27 @@ NOT_VARIABLES = (ModuleType, FunctionType, BuiltinFunctionType, type)
 prelude = {}
 
 
+# Callbacks of libraries for the child of a fork, in order. The zygote forks without CPython's hooks (interp/fork.c). Those
+# of the standard library renew locks that no thread can hold here, and reseed `random`, which reseed() does.
+at_fork_callbacks = []
+
+
 # ── In the zygote ──
+
+def watch_at_fork_registrations():
+    register = os.register_at_fork
+
+    def register_at_fork(*, before=None, after_in_child=None, after_in_parent=None):
+        register(before=before, after_in_child=after_in_child, after_in_parent=after_in_parent)
+        if after_in_child and getattr(after_in_child, "__module__", None) not in sys.stdlib_module_names:
+            at_fork_callbacks.append(after_in_child)
+
+    os.register_at_fork = posix.register_at_fork = register_at_fork
+    return register
+
+
+original_register_at_fork = watch_at_fork_registrations()
+
 
 def versions(imports):
     """JSON about this interpreter, for capabilities."""
@@ -57,6 +79,7 @@ def run_warm_up(path):
 
 
 def before_forking():
+    os.register_at_fork = posix.register_at_fork = original_register_at_fork
     hatchery_displays.install()
     sys.argv[:] = [SOURCE]
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -76,6 +99,9 @@ def after_fork(directory):
     environment = os.environ
     environment["HOME"] = f"{directory}/work"
     environment["TMPDIR"] = environment["MPLCONFIGDIR"] = tempfile.tempdir = f"{directory}/tmp"
+    threading.main_thread()._set_native_id()
+    for callback in at_fork_callbacks:
+        callback()
     reseed()
 
 
