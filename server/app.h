@@ -18,6 +18,7 @@ typedef struct App {
         void (*pool_submitted)(
                 struct App *app); /* call after pool_submit(): looks after timers of the loop */
         uint64_t start_ns;        /* when the server started, monotonic */
+        bool was_ready;           /* every template has been able to take a run */
         bool draining;
         unsigned connections; /* open now */
         uint64_t requests;    /* answered so far */

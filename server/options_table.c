@@ -202,16 +202,37 @@ const char *option_table_nearest(const OptionTable *table, const char *name) {
         return nearest;
 }
 
+#define HELP_COLUMN 31
+#define HELP_WIDTH  100
+
+/* Words, from HELP_COLUMN on, in as many lines as they need. */
+static void print_words(const char *text, int *column) {
+        while (*text != '\0') {
+                int size = (int) strcspn(text, " ");
+
+                if (*column + 1 + size > HELP_WIDTH) {
+                        (void) printf("\n%*s", HELP_COLUMN - 1, "");
+                        *column = HELP_COLUMN - 1;
+                }
+                (void) printf(" %.*s", size, text);
+                *column += 1 + size;
+                text += size + (text[size] == ' ');
+        }
+}
+
 static void print_option(const OptionInfo *option) {
-        char flag[64];
+        char flag[64], standard[160] = "";
+        int column = HELP_COLUMN - 1;
 
         if (option->kind == OPTION_SWITCH)
                 (void) snprintf(flag, sizeof(flag), "--[no-]%s", option->name);
         else
                 (void) snprintf(flag, sizeof(flag), "--%s %s", option->name, option->value_help);
-        (void) printf("  %-28s %s", flag, option->help);
+        (void) printf("  %-*s", HELP_COLUMN - 3, flag);
+        print_words(option->help, &column);
         if (option->standard)
-                (void) printf(" [%s]", option->standard);
+                (void) snprintf(standard, sizeof(standard), "[%s]", option->standard);
+        print_words(standard, &column);
         (void) printf("\n");
 }
 

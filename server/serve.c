@@ -25,7 +25,6 @@ typedef struct Server {
         App app; /* first: callbacks of the loop are given its address */
         Http *http;
         ListenerSet listeners;
-        bool is_announced;          /* the line that says that it is ready has been printed */
         uint64_t drain_deadline_ns; /* 0: not draining */
         int exit_status;            /* -1: goes on */
 } Server;
@@ -148,7 +147,7 @@ static void announce(Server *server) {
                               listeners->of[i].address);
         (void) printf("\n");
         (void) fflush(stdout);
-        server->is_announced = true;
+        server->app.was_ready = true;
 }
 
 /* A template that fails at the first attempt will not get better by itself: a module is missing,
@@ -199,7 +198,7 @@ static void run(Server *server) {
                         server->exit_status = 1;
                 else if (server->app.draining && server->exit_status < 0)
                         look_whether_drained(server);
-                else if (!server->is_announced && server->exit_status < 0)
+                else if (!server->app.was_ready && server->exit_status < 0)
                         look_whether_ready(server);
         }
 }

@@ -9,21 +9,40 @@
 
 typedef enum Health { HEALTH_STARTING, HEALTH_HEALTHY, HEALTH_UNHEALTHY, HEALTH_DRAINING } Health;
 
-static Health health_of(const App *app) {
-        Health health = HEALTH_UNHEALTHY;
+/* Whether every template's interpreter stands, so that it can make workers. Between two runs there
+ * may be none idle; a run waits for a moment then. */
+static bool is_ready(const App *app) {
+        bool ready = app->was_ready && !app->draining;
 
-        if (app->draining)
-                return HEALTH_DRAINING;
         for (unsigned i = 0; i < app->options->n_templates; i++) {
                 TemplateState state;
 
                 pool_template_state(app->pool, i, &state);
-                if (state.ready && state.idle + state.busy + state.starting > 0)
-                        return HEALTH_HEALTHY;
-                if (state.generation <= 1 && !state.failure)
-                        health = HEALTH_STARTING;
+                ready = ready && state.ready;
         }
-        return health;
+        return ready;
+}
+
+/* Unhealthy is a server that cannot run anything: no template stands, or no place for a worker is
+ * left. */
+static Health health_of(const App *app) {
+        PoolCounters counters;
+        unsigned workers = 0;
+        bool any_ready = false;
+
+        if (app->draining)
+                return HEALTH_DRAINING;
+        if (!app->was_ready)
+                return HEALTH_STARTING;
+        for (unsigned i = 0; i < app->options->n_templates; i++) {
+                TemplateState state;
+
+                pool_template_state(app->pool, i, &state);
+                any_ready = any_ready || state.ready;
+                workers += state.workers;
+        }
+        pool_counters(app->pool, &counters);
+        return any_ready && counters.quarantined < workers ? HEALTH_HEALTHY : HEALTH_UNHEALTHY;
 }
 
 static const char *health_name(Health health) {
@@ -105,7 +124,7 @@ static void write_health(JsonWriter *writer, const App *app, Health health) {
         json_key(writer, "pool");
         json_begin_object(writer);
         json_key(writer, "ready");
-        json_boolean(writer, pool_is_ready(app->pool));
+        json_boolean(writer, is_ready(app));
         json_key(writer, "templates");
         json_begin_array(writer);
         for (unsigned i = 0; i < app->options->n_templates; i++)
@@ -131,7 +150,7 @@ void handle_health(App *app, h2o_req_t *req, const RouteMatch *match) {
 void handle_ready(App *app, h2o_req_t *req, const RouteMatch *match) {
         _cleanup_(buffer_done) Buffer body = BUFFER_INIT(0);
         JsonWriter writer = JSON_WRITER(&body);
-        bool ready = !app->draining && pool_is_ready(app->pool);
+        bool ready = is_ready(app);
 
         json_begin_object(&writer);
         json_key(&writer, "ready");
