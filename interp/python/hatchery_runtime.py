@@ -110,7 +110,9 @@ def reseed():
     random.seed()
     tempfile._name_sequence = None
     if module := loaded("numpy.random"):
-        module.seed()
+        # Its whole state, which takes a third of the time of seed(): that asks for entropy by way of much Python code.
+        words = loaded("numpy").frombuffer(os.urandom(4 * 624), "u4")
+        module.set_state(("MT19937", words, 624, 0, 0.0))
     if module := loaded("uuid"):
         module._node = module._last_timestamp = None
     if module := loaded("multiprocessing.process"):
