@@ -15,7 +15,7 @@ typedef enum RuntimeFunction {
         RUNTIME_FAILURE_TEXT,
         RUNTIME_VERSIONS,
         RUNTIME_RUN_PRELUDE,
-        RUNTIME_RUN_WARM_UP,
+        RUNTIME_CORPUS,
         RUNTIME_BEFORE_FORKING,
         RUNTIME_AFTER_FORK,
         RUNTIME_NEW_MAIN,

@@ -82,6 +82,39 @@ static void prepare(Worker *worker) {
         }
 }
 
+void worker_rehearse_start(void *unused) {
+        static const SpawnCommand command = {.directory = "/nonexistent", .flags = SPAWN_REHEARSE};
+        Worker worker = {.command = &command, .report = REPORT_INIT(-1)};
+
+        prepare(&worker);
+}
+
+static void rehearse_source(Worker *worker, PyObject *source) {
+        Request request = {
+                .code = slice_of(PyBytes_AS_STRING(source), (size_t) PyBytes_GET_SIZE(source)),
+                .options = {.flags = REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS,
+                            .value_bytes = 1 << 20},
+        };
+
+        if (execute_prepare() == 0)
+                (void) execute_run(&request, &worker->report);
+        worker->report.pending.size = 0;
+}
+
+void worker_rehearse_heavy(void *warm_up) {
+        _pyowned_ PyObject *sources = NULL;
+        Worker worker = {.report = REPORT_INIT(-1)};
+
+        worker_rehearse_start(NULL);
+        sources = runtime_call(RUNTIME_CORPUS, "(z)", (const char *) warm_up);
+        if (!sources) {
+                PyErr_Print();
+                return;
+        }
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(sources); i++)
+                rehearse_source(&worker, PyList_GET_ITEM(sources, i));
+}
+
 static ssize_t read_some(Worker *worker, size_t wanted) {
         ssize_t n;
 
@@ -164,8 +197,9 @@ static int apply_limits(Worker *worker, const RequestOptions *options) {
         return confine_run(&limits);
 }
 
-/* Blocks until the supervisor kills this process or closes the pipe. To exit at once would be to give back the memory of
- * a warm interpreter, for about a millisecond, on a core that the supervisor may need to answer. */
+/* Blocks until the supervisor kills this process or closes the pipe. To exit at once would be to
+ * give back the memory of a warm interpreter, for about a millisecond, on a core that the
+ * supervisor may need to answer. */
 static _Noreturn void wait_for_the_end(void) {
         char nothing;
 
@@ -180,7 +214,7 @@ static void serve(Worker *worker) {
 
         read_request(worker, &request);
         if (request.is_touch) {
-                touch_pages();
+                touch_pages(TOUCH_HEAVY);
                 report_add(&worker->report, RESULT_TOUCHED, SLICE_NULL);
                 report_send(&worker->report);
                 return;
@@ -208,6 +242,7 @@ _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent) 
         sigset_t none;
         int r;
 
+        touch_pages(TOUCH_START);
         r = confine(&confinement);
         if (r < 0) {
                 /* Whichever of the two is open; a step after the first dup3() has moved it. */

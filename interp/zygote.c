@@ -170,15 +170,21 @@ static PyObject *versions_of(const ZygoteOptions *options) {
         return imports ? runtime_call_one(RUNTIME_VERSIONS, imports) : NULL;
 }
 
-/* The last step: from here on no Python object is touched in this process. Only then it becomes non-dumpable, because
- * that closes /proc/self/pagemap to a plain user, and there is nothing to hide from anybody before. */
-static int make_image(const Zygote *zygote) {
+/* The last steps: from here on no Python object is touched in this process. Only then it becomes
+ * non-dumpable, because that closes /proc/self/pagemap to a plain user, and there is nothing to
+ * hide from anybody before. */
+static int make_image(const Zygote *zygote, const ZygoteOptions *options) {
         long moved = image_make();
 
         if (moved < 0)
-                log_warning("forks are slower than they could be: no memory image: %s", strerror((int) -moved));
+                log_warning("forks are slower than they could be: no memory image: %s",
+                            strerror((int) -moved));
         else
                 log_debug("memory image of %ld KiB", moved >> 10);
+        /* After the image, which changes what a page is. */
+        log_debug("pages of a start: %ld", touch_record(TOUCH_START, worker_rehearse_start, NULL));
+        log_debug("pages of heavy runs: %ld",
+                  touch_record(TOUCH_HEAVY, worker_rehearse_heavy, (void *) options->warm_up));
         return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail(zygote, "the zygote stays dumpable") : 0;
 }
 
@@ -199,7 +205,7 @@ static int warm_up(Zygote *zygote, const ZygoteOptions *options) {
         frozen = runtime_call_plain(RUNTIME_BEFORE_FORKING);
         if (!frozen)
                 return fail_in_python(zygote, "freeze");
-        if (make_image(zygote) < 0)
+        if (make_image(zygote, options) < 0)
                 return -1;
         return send_report(zygote, ZYGOTE_READY, 0, age_ms(zygote), text);
 }

@@ -18,6 +18,7 @@ import threading
 import time
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
+import hatchery_corpus
 import hatchery_displays
 from hatchery_displays import begin as begin_displays
 from hatchery_displays import encode_value, show_figures
@@ -72,10 +73,13 @@ def run_prelude(path):
     prelude.update({name: value for name, value in namespace.items() if not name.startswith("__")})
 
 
-def run_warm_up(path):
-    """In a process that is thrown away."""
-    with open(path, encoding="utf-8") as file:
-        exec(compile(file.read(), path, "exec", dont_inherit=True), new_main())
+def corpus(warm_up):
+    """Sources to be run once for their page faults, the template's own last."""
+    sources = hatchery_corpus.sources()
+    if warm_up:
+        with open(warm_up, encoding="utf-8") as file:
+            sources.append(file.read())
+    return [source.encode() for source in sources]
 
 
 def before_forking():
