@@ -26,19 +26,34 @@ typedef struct Walk {
         int error;
 } Walk;
 
+static bool crosses_folders(Slice pattern, size_t at) {
+        return at + 1 < pattern.size && pattern.data[at + 1] == '*';
+}
+
+/* Whether "**" and the "/" behind it are a component of their own, which may stand for no folder.
+ */
+static bool may_be_no_folder(Slice pattern, size_t at) {
+        return crosses_folders(pattern, at) && at + 2 < pattern.size &&
+               pattern.data[at + 2] == '/' && (at == 0 || pattern.data[at - 1] == '/');
+}
+
 /* Marks a place of the pattern as reached, and those that it reaches without a byte of the path. */
 static void reach(Slice pattern, bool *reached, size_t at) {
         while (!reached[at]) {
-                bool crosses = at + 1 < pattern.size && pattern.data[at + 1] == '*';
-
                 reached[at] = true;
                 if (at == pattern.size || pattern.data[at] != '*')
                         return;
-                /* A star may stand for nothing, and "**" followed by "/" for no folder at all. */
-                if (crosses && at + 2 < pattern.size && pattern.data[at + 2] == '/')
+                /* A star may stand for nothing. */
+                if (may_be_no_folder(pattern, at))
                         reach(pattern, reached, at + 3);
-                at += crosses ? 2 : 1;
+                at += crosses_folders(pattern, at) ? 2 : 1;
         }
+}
+
+/* A star has taken a byte, and may take more or be done. */
+static void stay(Slice pattern, bool *reached, size_t at) {
+        reached[at] = true;
+        reach(pattern, reached, at + (crosses_folders(pattern, at) ? 2 : 1));
 }
 
 /* Walks all ways through the pattern at once, so that no pattern takes more than its length times
@@ -54,12 +69,11 @@ bool collect_matches(Slice pattern, Slice path) {
 
                 memset(next, 0, sizeof(next));
                 for (size_t at = 0; at < pattern.size; at++) {
-                        bool crosses = at + 1 < pattern.size && pattern.data[at + 1] == '*';
-
                         if (!now[at])
                                 continue;
-                        if (pattern.data[at] == '*' && (crosses || byte != '/'))
-                                reach(pattern, next, at);
+                        if (pattern.data[at] == '*' &&
+                            (crosses_folders(pattern, at) || byte != '/'))
+                                stay(pattern, next, at);
                         else if (pattern.data[at] == byte ||
                                  (pattern.data[at] == '?' && byte != '/'))
                                 reach(pattern, next, at + 1);
