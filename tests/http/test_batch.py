@@ -21,6 +21,15 @@ def by_index(answer):
     return {line["index"]: line for line in lines}
 
 
+def counters(server):
+    return server.get("/health").json()["pool"]["counters"]
+
+
+def is_idle(server):
+    now = counters(server)
+    return now["busy"] == 0 and now["queued"] == 0
+
+
 def ndjson(*elements):
     return "".join((element if isinstance(element, str) else json.dumps(element)) + "\n" for element in elements)
 
@@ -108,7 +117,9 @@ def test_a_closed_connection_cancels_all(make_server):
     assert json.loads(answer.readline())["index"] == 0
     answer.close()
     connection.close()
-    # Both workers sleep, and six more runs wait; all of that has gone when this is answered.
+    # Both workers sleep, and six more runs wait.
+    eventually(lambda: is_idle(server), 20)
+    assert counters(server)["runs"]["ok"] == 1
     assert server.run("print(2)", timeout=30)["stdout"] == "2\n"
 
 
@@ -119,12 +130,14 @@ def test_a_batch_larger_than_the_queue(make_server):
 
 
 def test_a_reader_who_is_slow_holds_the_runs_back(make_server):
-    """Answers of 512 KiB each: while none is read, only a few runs are made. Their number is seen from outside."""
+    """Answers of 512 KiB each: while none is read, only as many runs are made as fill the buffers on the way."""
     server = make_server("--workers", "2", "--touched", "0", "--batch-runs", "2")
     body = ndjson(*[{"code": "import sys; sys.stdout.write('x' * 524288)", "id": i} for i in range(60)]).encode()
     connection = server.connect()
     connection.sendall(b"POST /v1/batch HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    eventually(lambda: server.run("1")["status"] == "ok", 20)
+    # Idle at every look for a while: not between two runs.
+    eventually(lambda: counters(server)["runs"]["ok"] > 0 and all(is_idle(server) for _ in range(50)), 60)
+    assert counters(server)["runs"]["ok"] < 50
     received = bytearray()
     while piece := connection.recv(1 << 20):
         received += piece
