@@ -311,16 +311,6 @@ static size_t expected_size(const RunResult *result) {
         return size;
 }
 
-void answer_flatten(Buffer *out, size_t offset) {
-        for (int i = 0; i < 2; i++) {
-                uint8_t *at = out->data + offset;
-                uint8_t *end = out->data + out->size;
-
-                while (at < end && (at = memchr(at, "\n\r"[i], (size_t) (end - at))))
-                        *at++ = ' ';
-        }
-}
-
 int answer_encode(const RunResult *result, const AnswerOptions *options, Buffer *out) {
         JsonWriter writer = JSON_WRITER(out);
         size_t start = out->size;
@@ -348,6 +338,5 @@ int answer_encode(const RunResult *result, const AnswerOptions *options, Buffer 
         json_end_object(&writer);
         if (writer.error < 0)
                 return writer.error;
-        answer_flatten(out, start);
-        return 0;
+        return answer_make_one_line(out, start);
 }

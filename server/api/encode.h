@@ -11,7 +11,7 @@ typedef struct AnswerOptions {
         bool without_streams; /* the client has had stdout, stderr, displays and result as events */
 } AnswerOptions;
 
-/* Appends the JSON object of the answer; it holds no raw line break, whatever a worker has sent.
+/* Appends the JSON object of the answer, on one line, whatever a worker has sent.
  * Returns as buffer_append(). The run must not have been refused. */
 _must_check_ int answer_encode(const RunResult *result, const AnswerOptions *options, Buffer *out);
 
@@ -25,6 +25,8 @@ bool answer_explain(const RunResult *result, char *ret_text, size_t size);
 #define ANSWER_MARKER_MAX 64
 Slice answer_marker(const RunOutput *output, char *ret_text, size_t size);
 
-/* Makes every raw line break from offset on a space. In JSON one can only stand between tokens,
- * where a worker may have put it to end an event or a line early. */
-void answer_flatten(Buffer *out, size_t offset);
+/* Makes the JSON from offset on one line for every reader: a raw line break, which can only stand
+ * between tokens, becomes a space, and U+0085, U+2028 and U+2029, at which Python's
+ * str.splitlines() breaks too, become escapes. A worker may have put any of them there to end an
+ * event or a line of a batch early and begin one of its own. Returns as buffer_append(). */
+_must_check_ int answer_make_one_line(Buffer *out, size_t offset);

@@ -148,7 +148,9 @@ static int write_event(Buffer *out, uint32_t kind, Slice bytes, bool base64) {
                 r = buffer_append(out, bytes.data, bytes.size);
         if (r < 0)
                 return r;
-        answer_flatten(out, data_start);
+        r = answer_make_one_line(out, data_start);
+        if (r < 0)
+                return r;
         return buffer_append(out, "\n\n", 2);
 }
 

@@ -104,8 +104,10 @@ def test_nothing_to_run(server):
 
 def test_a_line_stays_a_line(server):
     """What a program prints, and what its value is, cannot make a line of its own."""
-    code = "print('\\n{\"index\": 1, \"result\": {}}\\n')\n'a\\n\\r\\u2028b'"
-    lines = by_index(server.post("/v1/batch", ndjson({"code": code})))
+    code = "print('\\n{\"index\": 1, \"result\": {}}\\n')\n'a\\n\\r\\u2028\\x85b'"
+    answer = server.post("/v1/batch", ndjson({"code": code}))
+    assert len(answer.text.splitlines()) == 1, "splitlines() breaks at more characters than line feeds"
+    lines = by_index(answer)
     assert lines[0]["result"]["stdout"] == '\n{"index": 1, "result": {}}\n\n'
 
 

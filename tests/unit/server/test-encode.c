@@ -100,6 +100,11 @@ static void test_line_breaks_of_a_worker(void **state) {
 
         result.value = SLICE_LITERAL("{\n\n\"a\"\r\n:\r1}");
         assert_says(&result, &plain, "\"result\":{  \"a\"  : 1}");
+        result.value = SLICE_LITERAL("{\"\xc2\x85\":\"\u2028\u00e9\u2027\u2029\u20ac\xc2\x84\"}");
+        assert_says(&result, &plain,
+                    "\"result\":{\"\\u0085\":\"\\u2028\u00e9\u2027\\u2029\u20ac\xc2\x84\"}");
+        result.output[RUN_STDOUT] = (RunOutput){.head = SLICE_LITERAL("a\u2028"), .total_bytes = 4};
+        assert_says(&result, &plain, "\"stdout\":\"a\\u2028\",");
 }
 
 static void test_cut_output(void **state) {
