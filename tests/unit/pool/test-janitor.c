@@ -1,0 +1,222 @@
+/* The thread that removes what runs have left, and adds up what they hold. */
+
+#include "pool/janitor.h"
+
+#include <sys/wait.h>
+
+#include "folders.h"
+
+static Folder folder;
+static int trash_fd;
+static Janitor *janitor;
+
+static int set_up(void **state) {
+        folder_make(&folder);
+        folder_make_in(folder.fd, "trash");
+        trash_fd = folder_open_in(folder.fd, "trash");
+        return janitor_new(trash_fd, &janitor);
+}
+
+static int tear_down(void **state) {
+        janitor = janitor_free(janitor);
+        close_fd(&trash_fd);
+        folder_remove(&folder);
+        return 0;
+}
+
+/* Its end is the moment at which all that was asked for has been done. */
+static void finish(void) {
+        janitor_wake(janitor);
+        janitor = janitor_free(janitor);
+}
+
+static void test_an_end_without_work(void **state) {
+        finish();
+        assert_int_equal(count_entries(trash_fd), 0);
+}
+
+static void test_what_is_in_the_trash_goes(void **state) {
+        _autoclose_ int below_fd = -1;
+
+        file_make(trash_fd, "file");
+        assert_int_equal(symlinkat("/", trash_fd, "link"), 0);
+        assert_int_equal(mkfifoat(trash_fd, "fifo", 0), 0);
+        folder_make_in(trash_fd, "folder");
+        below_fd = folder_open_in(trash_fd, "folder");
+        file_make(below_fd, "file");
+        file_make(below_fd, "\xff\n");
+        folder_make_in(below_fd, "folder");
+        finish();
+        assert_int_equal(count_entries(trash_fd), 0);
+}
+
+static void test_a_deep_tree(void **state) {
+        make_deep(trash_fd, 5000);
+        finish();
+        assert_int_equal(count_entries(trash_fd), 0);
+}
+
+static void test_many_files(void **state) {
+        _autoclose_ int wide_fd = -1;
+
+        folder_make_in(trash_fd, "wide");
+        wide_fd = folder_open_in(trash_fd, "wide");
+        for (unsigned i = 0; i < 20000; i++) {
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "%u", i);
+                assert_int_equal(mknodat(wide_fd, name, S_IFREG | 0600, 0), 0);
+        }
+        finish();
+        assert_int_equal(count_entries(trash_fd), 0);
+}
+
+/* Makes folders that their owner may not read, write, enter, or all of it. */
+static void make_closed_folders(int parent_fd) {
+        for (mode_t mode = 0; mode <= 0700; mode += 0100) {
+                _autoclose_ int fd = -1;
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "mode-%o", mode);
+                folder_make_in(parent_fd, name);
+                fd = folder_open_in(parent_fd, name);
+                file_make(fd, "file");
+                folder_make_in(fd, "below");
+                assert_int_equal(symlinkat("../../kept", fd, "near"), 0);
+                assert_int_equal(fchmod(fd, mode), 0);
+        }
+}
+
+static void test_closed_folders(void **state) {
+        _autoclose_ int fd = -1;
+
+        make_closed_folders(trash_fd);
+        folder_make_in(trash_fd, "all");
+        fd = folder_open_in(trash_fd, "all");
+        make_closed_folders(fd);
+        finish();
+        assert_int_equal(count_entries(trash_fd), 0);
+}
+
+/* Rights are given back to folders of the trash, never to what their links point to. */
+static void test_no_link_is_followed(void **state) {
+        struct stat status;
+        char outside[160];
+
+        file_make(folder.fd, "kept");
+        folder_make_in(folder.fd, "kept-folder");
+        assert_int_equal(fchmodat(folder.fd, "kept", 0444, 0), 0);
+        assert_int_equal(fchmodat(folder.fd, "kept-folder", 0555, 0), 0);
+        make_closed_folders(trash_fd);
+        for (mode_t mode = 0; mode <= 0700; mode += 0100) {
+                _autoclose_ int fd = -1;
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "link-%o", mode);
+                folder_make_in(trash_fd, name);
+                fd = folder_open_in(trash_fd, name);
+                (void) snprintf(outside, sizeof(outside), "%s/kept", folder.path);
+                assert_int_equal(symlinkat(outside, fd, "file"), 0);
+                (void) snprintf(outside, sizeof(outside), "%s/kept-folder", folder.path);
+                assert_int_equal(symlinkat(outside, fd, "folder"), 0);
+                assert_int_equal(fchmod(fd, mode), 0);
+        }
+        finish();
+        assert_int_equal(count_entries(trash_fd), 0);
+        assert_int_equal(fstatat(folder.fd, "kept", &status, 0), 0);
+        assert_int_equal(status.st_mode & 07777, 0444);
+        assert_int_equal(fstatat(folder.fd, "kept-folder", &status, 0), 0);
+        assert_int_equal(status.st_mode & 07777, 0555);
+}
+
+static void test_what_cannot_be_removed_does_not_keep_it(void **state) {
+        /* A folder in use as a mount point, or on a file system gone read-only, would need rights
+         * to make; a trash that is a file's descriptor refuses everything just as well. */
+        _autoclose_ int file_fd = -1;
+
+        janitor = janitor_free(janitor);
+        file_make(folder.fd, "file");
+        file_fd = openat(folder.fd, "file", O_RDONLY | O_CLOEXEC);
+        assert_int_equal(janitor_new(file_fd, &janitor), 0);
+        finish();
+}
+
+static uint64_t measure(void) {
+        uint64_t result = 0;
+
+        janitor_measure(janitor, folder.fd, &result);
+        finish();
+        assert_true(result > 0);
+        return result - 1;
+}
+
+static void test_it_adds_up_both_folders(void **state) {
+        _autoclose_ int work_fd = -1, tmp_fd = -1, below_fd = -1;
+        _autofree_ char *bytes = malloc(100000);
+        uint64_t total;
+
+        memset(bytes, 'x', 100000);
+        folder_make_in(folder.fd, "work");
+        folder_make_in(folder.fd, "tmp");
+        work_fd = folder_open_in(folder.fd, "work");
+        tmp_fd = folder_open_in(folder.fd, "tmp");
+        folder_make_in(work_fd, "below");
+        below_fd = folder_open_in(work_fd, "below");
+        file_write(below_fd, "a", bytes, 100000);
+        file_write(tmp_fd, "b", bytes, 50000);
+        /* Blocks are written later, by the kernel's own time. */
+        assert_int_equal(syncfs(folder.fd), 0);
+        total = measure();
+        assert_in_range(total, 150000, 250000);
+}
+
+static void test_a_hole_holds_nothing(void **state) {
+        _autoclose_ int work_fd = -1, fd = -1;
+
+        folder_make_in(folder.fd, "work");
+        work_fd = folder_open_in(folder.fd, "work");
+        fd = openat(work_fd, "sparse", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(ftruncate(fd, (off_t) 1 << 40), 0);
+        assert_true(measure() < 1 << 20);
+}
+
+static void test_folders_that_are_not_there_hold_nothing(void **state) {
+        assert_int_equal(measure(), 0);
+}
+
+static void test_what_is_too_deep_to_count_is_too_much(void **state) {
+        _autoclose_ int work_fd = -1, all_fd = -1;
+
+        folder_make_in(folder.fd, "work");
+        work_fd = folder_open_in(folder.fd, "work");
+        make_deep(work_fd, 100);
+        assert_true(measure() >= UINT64_MAX / 2);
+}
+
+static void test_a_question_that_cannot_be_asked_is_answered(void **state) {
+        uint64_t result = 0;
+
+        janitor_measure(janitor, -1, &result);
+        assert_int_equal(__atomic_load_n(&result, __ATOMIC_ACQUIRE), 1);
+}
+
+#define janitor_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                janitor_test(test_an_end_without_work),
+                janitor_test(test_what_is_in_the_trash_goes),
+                janitor_test(test_a_deep_tree),
+                janitor_test(test_many_files),
+                janitor_test(test_closed_folders),
+                janitor_test(test_no_link_is_followed),
+                janitor_test(test_what_cannot_be_removed_does_not_keep_it),
+                janitor_test(test_it_adds_up_both_folders),
+                janitor_test(test_a_hole_holds_nothing),
+                janitor_test(test_folders_that_are_not_there_hold_nothing),
+                janitor_test(test_what_is_too_deep_to_count_is_too_much),
+                janitor_test(test_a_question_that_cannot_be_asked_is_answered),
+        };
+
+        return cmocka_run_group_tests_name("janitor", tests, NULL, NULL);
+}

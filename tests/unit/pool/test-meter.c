@@ -1,0 +1,149 @@
+/* What the kernel says about a child of our own. */
+
+#include "pool/meter.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "helpers.h"
+#include "kit/clock.h"
+
+#define MEGABYTES 24
+
+static int orders[2], reports[2];
+static pid_t child;
+static Meter meter;
+
+/* The child: 'b' burns processor time for ever, 'm' takes memory, and says so when it is done. */
+static void child_main(void) {
+        char order;
+
+        while (read(orders[0], &order, 1) == 1) {
+                if (order == 'm') {
+                        uint8_t *memory = mmap(NULL, MEGABYTES << 20, PROT_READ | PROT_WRITE,
+                                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+                        if (memory != MAP_FAILED)
+                                memset(memory, 1, MEGABYTES << 20);
+                }
+                if (write(reports[1], &order, 1) != 1)
+                        break;
+                for (volatile unsigned n = 0; order == 'b'; n++)
+                        ;
+        }
+        _exit(0);
+}
+
+static void order(char what) {
+        char report;
+
+        assert_int_equal(write(orders[1], &what, 1), 1);
+        assert_int_equal(read(reports[0], &report, 1), 1);
+        assert_int_equal(report, what);
+}
+
+static int set_up(void **state) {
+        assert_int_equal(pipe(orders), 0);
+        assert_int_equal(pipe(reports), 0);
+        child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+                child_main();
+        assert_int_equal(meter_open(&meter, child), 0);
+        order('-');
+        return 0;
+}
+
+static void reap(void) {
+        if (child > 0) {
+                (void) kill(child, SIGKILL);
+                assert_int_equal(waitpid(child, NULL, 0), child);
+        }
+        child = 0;
+}
+
+static int tear_down(void **state) {
+        reap();
+        meter_close(&meter);
+        for (int i = 0; i < 2; i++) {
+                (void) close(orders[i]);
+                (void) close(reports[i]);
+        }
+        return 0;
+}
+
+static void test_processor_time(void **state) {
+        uint64_t before_ns, now_ns;
+
+        meter_start(&meter);
+        assert_true(meter_cpu_ns(&meter) < 100 * NS_PER_MS); /* it sleeps */
+        order('b');
+        before_ns = meter_cpu_ns(&meter);
+        do {
+                now_ns = meter_cpu_ns(&meter);
+                assert_true(now_ns >= before_ns);
+                before_ns = now_ns;
+        } while (now_ns < 20 * NS_PER_MS);
+
+        /* A second run begins at nothing. */
+        (void) kill(child, SIGSTOP);
+        assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
+        meter_start(&meter);
+        assert_true(meter_cpu_ns(&meter) < 10 * NS_PER_MS);
+}
+
+static void test_memory(void **state) {
+        MemoryReading before, after;
+
+        meter_baseline(&meter);
+        before = meter_memory(&meter);
+        assert_true(before.peak_kb > 0);
+        assert_true(before.own_kb > 0);
+        assert_true(meter_growth_bytes(&meter, before) < 1 << 20);
+
+        order('m');
+        after = meter_memory(&meter);
+        assert_true(after.peak_kb >= MEGABYTES << 10);
+        assert_in_range(meter_growth_bytes(&meter, after), MEGABYTES << 20, (MEGABYTES + 8) << 20);
+}
+
+static void test_less_than_before_is_no_growth(void **state) {
+        meter.baseline_kb = 1 << 30;
+        assert_int_equal(meter_growth_bytes(&meter, meter_memory(&meter)), 0);
+}
+
+static void test_a_dead_process_says_nothing(void **state) {
+        MemoryReading reading;
+
+        meter_start(&meter);
+        reap();
+        assert_int_equal(meter_cpu_ns(&meter), 0);
+        reading = meter_memory(&meter);
+        assert_int_equal(reading.peak_kb, 0);
+        assert_int_equal(reading.own_kb, 0);
+        assert_int_equal(meter_growth_bytes(&meter, reading), 0);
+}
+
+static void test_a_process_that_is_not_there(void **state) {
+        Meter other;
+        pid_t gone = child;
+
+        reap();
+        assert_true(meter_open(&other, gone) < 0);
+        meter_close(&other);
+}
+
+#define meter_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                meter_test(test_processor_time),
+                meter_test(test_memory),
+                meter_test(test_less_than_before_is_no_growth),
+                meter_test(test_a_dead_process_says_nothing),
+                meter_test(test_a_process_that_is_not_there),
+        };
+
+        return cmocka_run_group_tests_name("meter", tests, NULL, NULL);
+}
