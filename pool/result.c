@@ -103,14 +103,18 @@ static bool keep_part(ResultReader *reader, const Frame *frame) {
         return true;
 }
 
+static Slice unread(const ResultReader *reader) {
+        return reader->bytes.data ? slice_of(reader->bytes.data + reader->parsed,
+                                             reader->bytes.size - reader->parsed)
+                                  : SLICE_NULL;
+}
+
 static FrameParse parse_next(const ResultReader *reader, Frame *frame, size_t *used) {
         size_t body_max = reader->value_bytes_max;
 
         if (body_max < RESULT_TEXT_MAX)
                 body_max = RESULT_TEXT_MAX;
-        return frame_parse(
-                slice_of(reader->bytes.data + reader->parsed, reader->bytes.size - reader->parsed),
-                body_max, frame, used);
+        return frame_parse(unread(reader), body_max, frame, used);
 }
 
 /* The next frame that is not to be forgotten; those that are have been passed over. */
@@ -196,10 +200,8 @@ Slice result_last_display(ResultReader *reader) {
 Slice result_failure(const ResultReader *reader) {
         Frame frame;
         size_t used;
-        Slice rest =
-                slice_of(reader->bytes.data + reader->parsed, reader->bytes.size - reader->parsed);
 
-        if (frame_parse(rest, RESULT_TEXT_MAX, &frame, &used) != FRAME_COMPLETE ||
+        if (frame_parse(unread(reader), RESULT_TEXT_MAX, &frame, &used) != FRAME_COMPLETE ||
             frame.kind != RESULT_FAILED)
                 return SLICE_NULL;
         return frame.body;
