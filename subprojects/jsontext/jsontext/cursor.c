@@ -160,9 +160,6 @@ bool json_next(JsonCursor *cursor, JsonItem *ret_item) {
         JsonItem item = {.key = SLICE_NULL};
         size_t size;
 
-        /* Whatever ends the walk ends it for good. */
-        cursor->rest = SLICE_NULL;
-
         skip_space(&rest);
         if (rest.size > 0 && rest.data[0] == ',') {
                 skip(&rest, 1);

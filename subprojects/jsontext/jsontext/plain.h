@@ -21,8 +21,9 @@ static inline bool is_plain(uint8_t c) {
 
 /*
  * Length of the longest plain prefix, eight bytes at a time. A byte minus a bound borrows into its
- * top bit when it is below that bound. A borrow can also mark bytes after it wrongly, but only
- * after: in little-endian order the lowest mark is always true.
+ * top bit when it is below that bound, and a byte from 0x80 on keeps that bit in at least one of
+ * the three differences. A borrow can also mark bytes after it wrongly, but only after: in
+ * little-endian order the lowest mark is always true.
  */
 static inline size_t plain_prefix(Slice text) {
         size_t i = 0;
@@ -32,7 +33,7 @@ static inline size_t plain_prefix(Slice text) {
 
                 memcpy(&word, text.data + i, sizeof(word));
                 word = le64toh(word);
-                marks = (word - PLAIN_REPEAT(0x20)) | word;
+                marks = word - PLAIN_REPEAT(0x20);
                 marks |= (word ^ PLAIN_REPEAT('"')) - PLAIN_REPEAT(1);
                 marks |= (word ^ PLAIN_REPEAT('\\')) - PLAIN_REPEAT(1);
                 marks &= PLAIN_REPEAT(0x80);

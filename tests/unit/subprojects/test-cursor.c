@@ -56,6 +56,14 @@ static void test_array(void **state) {
              N_ELEMENTS(items));
 }
 
+static void test_numbers_end_at_the_bracket(void **state) {
+        static const Expected member = {"a", "1", JSON_NUMBER, false};
+        static const Expected element = {"", "12", JSON_NUMBER, false};
+
+        walk(SLICE_LITERAL("{\"a\":1}"), JSON_OBJECT, &member, 1);
+        walk(SLICE_LITERAL("[12]"), JSON_ARRAY, &element, 1);
+}
+
 static void test_empty_containers(void **state) {
         walk(SLICE_LITERAL("[ ]"), JSON_ARRAY, NULL, 0);
         walk(SLICE_LITERAL("{}"), JSON_OBJECT, NULL, 0);
@@ -99,6 +107,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_object),
                 cmocka_unit_test(test_array),
+                cmocka_unit_test(test_numbers_end_at_the_bracket),
                 cmocka_unit_test(test_empty_containers),
                 cmocka_unit_test(test_scalars_cannot_be_entered),
                 cmocka_unit_test(test_unchecked_texts_end),

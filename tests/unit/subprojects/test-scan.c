@@ -149,13 +149,31 @@ static void test_strings(void **state) {
         check_cases(cases, N_ELEMENTS(cases));
 }
 
+/* The digit that is missing stands in memory, just past the end. */
+static void test_escape_is_cut_by_the_end(void **state) {
+        static const char text[] = "\"\\ud83d\\ude00\"";
+
+        for (size_t size = 3; size < sizeof(text) - 2; size++) {
+                JsonError error = json_check(slice_of(text, size), JSON_REFUSE_LONE_SURROGATES);
+
+                assert_int_not_equal(error.problem, JSON_FINE);
+                assert_true(error.offset <= size);
+                if (size < 7)
+                        assert_int_equal(error.problem, JSON_BAD_ESCAPE);
+                else
+                        assert_int_equal(error.problem, JSON_LONE_SURROGATE);
+        }
+}
+
 static void test_special_bytes_are_seen_at_every_offset(void **state) {
         static const struct {
                 char byte;
                 JsonProblem problem;
         } specials[] = {
-                {'\n', JSON_CONTROL}, {'\x1f', JSON_CONTROL},  {'\0', JSON_CONTROL},
-                {'"', JSON_TRAILING}, {'\\', JSON_BAD_ESCAPE}, {(char) 0x80, JSON_BAD_UTF8},
+                {'\n', JSON_CONTROL},         {'\x1f', JSON_CONTROL},
+                {'\0', JSON_CONTROL},         {'"', JSON_TRAILING},
+                {'\\', JSON_BAD_ESCAPE},      {(char) 0x80, JSON_BAD_UTF8},
+                {(char) 0xa2, JSON_BAD_UTF8}, {(char) 0xff, JSON_BAD_UTF8},
         };
         char text[42];
 
@@ -188,6 +206,8 @@ static void test_special_bytes_are_seen_at_every_offset(void **state) {
 static void test_surrogates(void **state) {
         static const Case cases[] = {
                 {SLICE_LITERAL("\"\\ud800\""), JSON_REFUSE_LONE_SURROGATES, JSON_LONE_SURROGATE, 1},
+                {SLICE_LITERAL("\"\\udc00\\udc00\""), JSON_REFUSE_LONE_SURROGATES,
+                 JSON_LONE_SURROGATE, 1},
                 {SLICE_LITERAL("\"\\udfff\""), JSON_REFUSE_LONE_SURROGATES, JSON_LONE_SURROGATE, 1},
                 {SLICE_LITERAL("\"a\\udbffa\""), JSON_REFUSE_LONE_SURROGATES, JSON_LONE_SURROGATE,
                  2},
@@ -286,6 +306,7 @@ int main(void) {
                 cmocka_unit_test(test_empty),
                 cmocka_unit_test(test_every_cut_is_noticed),
                 cmocka_unit_test(test_strings),
+                cmocka_unit_test(test_escape_is_cut_by_the_end),
                 cmocka_unit_test(test_special_bytes_are_seen_at_every_offset),
                 cmocka_unit_test(test_surrogates),
                 cmocka_unit_test(test_nan),

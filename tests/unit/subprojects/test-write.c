@@ -150,7 +150,7 @@ static void test_base64_of_two_pieces(void **state) {
 
                         (void) snprintf(expected, sizeof(expected), "\"%s\"", encoded[size]);
                         json_base64(&writer, slice_of("foobar", head),
-                                    slice_of("foobar" + head, size - head));
+                                    slice_of(&"foobar"[head], size - head));
                         assert_written(&writer, expected);
                 }
         }
@@ -197,6 +197,7 @@ static void test_decimals(void **state) {
         check_decimal(0.999, 2, "1");
         check_decimal(9007199254740993.0, 3, "9007199254740992");
         check_decimal(4503599627370495.5, 3, "4503599627370495.5");
+        check_decimal(-1e20, 3, "-100000000000000000000");
         check_decimal(1e22, 6, "10000000000000000000000");
         check_decimal(NAN, 2, "null");
         check_decimal(-INFINITY, 2, "null");
