@@ -92,7 +92,8 @@ static inline void remove_tree(int parent_fd, const char *name) {
 
         if (unlinkat(parent_fd, name, 0) == 0)
                 return;
-        (void) fchmodat(parent_fd, name, 0700, 0);
+        if (fchmodat(parent_fd, name, 0700, 0) < 0)
+                return;
         fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         directory = fd < 0 ? NULL : fdopendir(fd);
         while (directory && (entry = readdir(directory))) {
