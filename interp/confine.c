@@ -21,6 +21,9 @@
 #define ADDRESS_HEADROOM ((uint64_t) 64 << 20)
 /* What a run takes before its first line: its source, its arguments, in two shapes. */
 #define RUN_HEADROOM ((uint64_t) 16 << 20)
+/* A worker that is made new after each run lives on one account of processor time. When it is nearly
+ * spent, the worker retires. */
+#define RESET_CPU_SECONDS ((uint64_t) 100000)
 
 int64_t confine_address_space(void) {
         _autoclose_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -114,6 +117,7 @@ static int step_oom_score(Confinement *confinement) {
 /* Every limit is finite: RLIM_INFINITY would be a promise that nothing keeps. */
 static int step_limits(Confinement *confinement) {
         const SpawnCommand *command = confinement->command;
+        bool is_reset = command->flags & SPAWN_RESET;
         int64_t address_bytes = confine_address_space();
         uint64_t cpu_seconds = confine_cpu_seconds() + command->cpu_seconds + 2;
         struct {
@@ -121,10 +125,10 @@ static int step_limits(Confinement *confinement) {
                 uint64_t soft, hard;
         } limits[] = {
                 {RLIMIT_CORE, 0, 0},
-                {RLIMIT_NOFILE, 256, 256},
+                {RLIMIT_NOFILE, WORKER_FD_LIMIT, WORKER_FD_LIMIT},
                 {RLIMIT_NPROC, command->tasks, command->tasks},
                 {RLIMIT_FSIZE, command->file_bytes, command->file_bytes},
-                {RLIMIT_CPU, cpu_seconds, cpu_seconds},
+                {RLIMIT_CPU, cpu_seconds, is_reset ? cpu_seconds + RESET_CPU_SECONDS : cpu_seconds},
                 {RLIMIT_STACK, (uint64_t) 8 << 20, (uint64_t) 64 << 20},
                 {RLIMIT_MEMLOCK, 0, 0},
                 {RLIMIT_MSGQUEUE, 0, 0},
@@ -236,6 +240,13 @@ int confine(Confinement *confinement) {
                 }
         }
         return 0;
+}
+
+bool confine_has_cpu_left(uint64_t cpu_seconds) {
+        struct rlimit limit;
+
+        return getrlimit(RLIMIT_CPU, &limit) == 0 &&
+               confine_cpu_seconds() + cpu_seconds + 1 <= limit.rlim_max;
 }
 
 int confine_run(const RunLimits *limits) {

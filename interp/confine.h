@@ -16,6 +16,7 @@ enum {
         WORKER_FD_RESULT = 251,
         WORKER_FD_STATISTICS = 252, /* /proc/self/stat, under the policy `reset` only */
         WORKER_FD_END = 253,        /* one above the last */
+        WORKER_FD_LIMIT = 256,      /* RLIMIT_NOFILE */
 };
 
 /* A worker that could not be prepared, or was told nonsense, ends with one of these. */
@@ -55,3 +56,6 @@ int confine_run(const RunLimits *limits);
 
 /* Whole seconds of processor time used so far, rounded up. */
 uint64_t confine_cpu_seconds(void);
+
+/* Whether the hard limit leaves room for a run of so many seconds. */
+bool confine_has_cpu_left(uint64_t cpu_seconds);

@@ -22,6 +22,10 @@ int execute_prepare(void) {
         return main_globals ? 0 : -1;
 }
 
+PyObject *execute_namespace(void) {
+        return main_globals;
+}
+
 static PyObject *list_of_bytes(const SliceList *list) {
         Py_ssize_t count = (Py_ssize_t) slice_list_count(list);
         PyObject *result = PyList_New(count);

@@ -22,6 +22,8 @@ static const char *const function_names[_RUNTIME_FUNCTIONS] = {
         [RUNTIME_SHOW_FIGURES] = "show_figures",
         [RUNTIME_VARIABLES] = "variables",
         [RUNTIME_FINISH] = "finish",
+        [RUNTIME_TAKE_BASELINE] = "take_baseline",
+        [RUNTIME_MAKE_NEW] = "make_new",
 };
 
 static PyObject *functions[_RUNTIME_FUNCTIONS];

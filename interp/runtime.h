@@ -27,6 +27,8 @@ typedef enum RuntimeFunction {
         RUNTIME_SHOW_FIGURES,
         RUNTIME_VARIABLES,
         RUNTIME_FINISH,
+        RUNTIME_TAKE_BASELINE,
+        RUNTIME_MAKE_NEW,
         _RUNTIME_FUNCTIONS,
 } RuntimeFunction;
 

@@ -209,6 +209,7 @@ static _Noreturn void wait_for_the_end(void) {
 }
 
 static void serve(Worker *worker) {
+        bool is_reset = worker->command->flags & SPAWN_RESET;
         Request request;
         ResultEnd end;
 
@@ -219,19 +220,20 @@ static void serve(Worker *worker) {
                 report_send(&worker->report);
                 return;
         }
-        worker->report.is_ended = false;
         if (apply_limits(worker, &request.options) < 0)
                 _exit(WORKER_EXIT_UNCONFINED);
+        if (is_reset)
+                reset_enter();
         end = execute_run(&request, &worker->report);
         report_end(&worker->report, end);
         request_done(&request);
 
-        if (!(worker->command->flags & SPAWN_RESET))
+        if (!is_reset)
                 wait_for_the_end();
-        if (reset_worker() < 0)
+        if (reset_leave(execute_namespace()) < 0 || execute_prepare() < 0 ||
+            !confine_has_cpu_left(worker->command->cpu_seconds))
                 _exit(0);
-        if (execute_prepare() < 0)
-                _exit(0);
+        worker->report.is_ended = false;
         report_add(&worker->report, RESULT_READY, SLICE_NULL);
         report_send(&worker->report);
 }

@@ -22,6 +22,7 @@ import hatchery_corpus
 import hatchery_displays
 from hatchery_displays import begin as begin_displays
 from hatchery_displays import encode_value, show_figures
+from hatchery_reset import make_new, note_stdin, take_baseline
 from hatchery_failures import SOURCE, describe, failure_text
 from hatchery_values import NotJson, TooLarge, json_text, plain_text, quote, quoted_repr
 
@@ -86,6 +87,8 @@ def before_forking():
     os.register_at_fork = posix.register_at_fork = original_register_at_fork
     hatchery_displays.install()
     sys.argv[:] = [SOURCE]
+    # The isolated start leaves it out; a program expects to import the files beside it.
+    sys.path.insert(0, "")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # What libraries have registered belongs to the zygote; a run's own callbacks are run at its end.
     atexit._clear()
@@ -172,6 +175,7 @@ def _set_stdin(content):
             view = view[file.write(view):]
         file.seek(0)
         os.dup2(file.fileno(), 0, inheritable=True)
+    note_stdin()
 
 
 def _bind_analysis(namespace):
