@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from harness.hatchery import eventually
+
 
 def refused(server, body, status, field=None):
     """The answer must be a problem document about that member; returns its text."""
@@ -241,3 +243,60 @@ def test_many_on_one_connection(server):
         answer = connection.getresponse()
         assert json.load(answer)["stdout"] == f"{i}\n"
     connection.close()
+
+
+# ── A client that leaves, a server that is full ──
+
+SLEEP = {"code": "import time; time.sleep(60)"}
+
+
+def counters(server):
+    return server.get("/health").json()["pool"]["counters"]
+
+
+def start(server, body=SLEEP):
+    """Sends a request whose answer nobody waits for; close the connection."""
+    connection = server.client()
+    connection.request("POST", "/v1/execute", json.dumps(body))
+    return connection
+
+
+def test_a_closed_connection_cancels_the_run(make_server):
+    server = make_server("--workers", "1", "--touched", "0")
+    running = start(server)
+    eventually(lambda: counters(server)["busy"] == 1)
+    waiting = start(server)
+    eventually(lambda: counters(server)["queued"] == 1)
+    waiting.close()
+    eventually(lambda: counters(server)["queued"] == 0)
+    assert counters(server)["busy"] == 1
+    running.close()
+    eventually(lambda: counters(server)["busy"] == 0)
+    assert server.run("print(1)", timeout=20)["stdout"] == "1\n"
+
+
+@pytest.mark.parametrize("path", ["/v1/execute", "/api/execute", "/execute_code"])
+def test_a_full_queue(make_server, path):
+    server = make_server("--workers", "1", "--touched", "0", "--queue", "1")
+    running = start(server)
+    eventually(lambda: counters(server)["busy"] == 1)
+    waiting = start(server)
+    eventually(lambda: counters(server)["queued"] == 1)
+    answer = server.post(path, {"code": "1"})
+    assert answer.status == 503 and int(answer.headers["Retry-After"]) >= 1
+    assert "queue is full" in answer.text
+    running.close()
+    waiting.close()
+
+
+def test_who_waits_too_long_is_refused(make_server):
+    server = make_server("--workers", "1", "--touched", "0", "--queue-wait-ms", "200")
+    running = start(server)
+    eventually(lambda: counters(server)["busy"] == 1)
+    for headers in ({}, {"Accept": "text/event-stream"}):
+        answer = server.post("/v1/execute", {"code": "1"}, headers)
+        assert answer.status == 503 and int(answer.headers["Retry-After"]) >= 1, answer
+        assert answer.headers["Content-Type"] == "application/problem+json"
+    line, = server.post("/v1/batch", [{"code": "1", "id": "a"}]).body.splitlines()
+    assert (json.loads(line)["id"], json.loads(line)["error"]["status"]) == ("a", 503)
+    running.close()
