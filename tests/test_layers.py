@@ -14,7 +14,7 @@ from harness.hatchery import ROOT, program
 
 # What may be included from where: our own folders first, third-party families after them.
 LAYERS = {
-    "server": {"server", "pool", "kit", "wire", "jsontext", "h2o", "openssl", "jansson", "sqlite", "ini", "zlib"},
+    "server": {"server", "pool", "kit", "wire", "jsontext", "h2o", "openssl", "sqlite", "ini", "zlib"},
     "pool": {"pool", "kit", "wire", "jsontext"},
     "interp": {"interp", "kit", "wire", "jsontext", "python", "seccomp"},
     "subprojects/kit": {"kit"},
@@ -25,7 +25,6 @@ OURS = {"server", "pool", "interp", "kit", "wire", "jsontext"}
 THIRD_PARTY = {
     "h2o": r"h2o(\.h|/.*)|picohttpparser\.h|wslay/.*",
     "openssl": r"openssl/.*",
-    "jansson": r"jansson(_config)?\.h",
     "sqlite": r"sqlite3(ext)?\.h",
     "ini": r"ini\.h|INIReader\.h",
     "zlib": r"z(lib|conf)\.h",
@@ -100,7 +99,6 @@ def test_every_layer_has_files():
     ("pool", "#  include <Python.h>"),
     ("pool", '#include "server/app.h"'),
     ("pool", '#include "interp/embed.h"'),
-    ("pool", "#include <jansson.h>"),
     ("server", "#include <Python.h>"),
     ("server", '#include "interp/embed.h"'),
     ("interp", "#include <h2o.h>"),
@@ -129,5 +127,5 @@ def test_server_links_no_python():
 def test_python_program_links_nothing_of_the_edge():
     interpreter = Path(program()).with_name("hatchery-python")
     assert any("libpython" in name for name in loaded(interpreter)), "this looks at the wrong program"
-    edge = re.compile(r"lib(h2o|ssl|crypto|jansson|sqlite3|inih)")
+    edge = re.compile(r"lib(h2o|ssl|crypto|sqlite3|inih)")
     assert [name for name in loaded(interpreter) if edge.match(name)] == []
