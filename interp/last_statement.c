@@ -69,14 +69,17 @@ static bool skip_string(const char *text, size_t *at) {
         return false;
 }
 
-/* Looks for an assignment outside of brackets. */
+static bool is_assignment(const char *text, size_t at) {
+        return text[at] == '=' && !(at > 0 && strchr("!<>:", text[at - 1]));
+}
+
+/* Looks for an assignment and for further statements, outside of brackets. */
 static LastKind classify(const char *text) {
-        unsigned depth = 0;
         bool has_lambda = strstr(text, "lambda");
+        LastKind kind = begins_statement(text) ? LAST_IS_STATEMENT : LAST_IS_EXPRESSION;
+        unsigned depth = 0;
         size_t i = 0;
 
-        if (begins_statement(text))
-                return LAST_IS_STATEMENT;
         if (text[0] == '@')
                 return LAST_IS_UNSURE;
         while (text[i]) {
@@ -87,22 +90,26 @@ static LastKind classify(const char *text) {
                                 return LAST_IS_UNSURE;
                         continue;
                 }
-                if (c == '#')
+                if (c == '#') {
                         i += strcspn(text + i, "\n");
-                else if (strchr("([{", c))
-                        depth++, i++;
-                else if (strchr(")]}", c))
-                        depth -= depth > 0, i++;
-                else if (c == ';' && depth == 0)
+                        continue;
+                }
+                if (c == ';' && depth == 0)
                         return LAST_IS_UNSURE;
-                else if (c == '=' && text[i + 1] == '=')
-                        i += 2;
-                else if (c == '=' && depth == 0 && !(i > 0 && strchr("!<>:", text[i - 1])))
-                        return has_lambda ? LAST_IS_UNSURE : LAST_IS_STATEMENT;
-                else
+                if (c == '=' && text[i + 1] == '=')
                         i++;
+                else if (depth == 0 && is_assignment(text, i)) {
+                        /* A default value of a lambda is no assignment. */
+                        if (has_lambda)
+                                return LAST_IS_UNSURE;
+                        kind = LAST_IS_STATEMENT;
+                } else if (strchr("([{", c))
+                        depth++;
+                else if (strchr(")]}", c) && depth > 0)
+                        depth--;
+                i++;
         }
-        return LAST_IS_EXPRESSION;
+        return kind;
 }
 
 static size_t count_lines(const char *text, size_t size) {

@@ -52,10 +52,15 @@ def _call(value, name):
     return result[0] if type(result) is tuple and result else result
 
 
-def _content(data, limit):
-    """What a representation returned, as JSON text, or None."""
+def _encoded(data, limit):
+    """What a representation returned, as JSON text, or None; bytes in base64."""
     if isinstance(data, (bytes, bytearray)):
         return '"%s"' % base64.b64encode(data).decode() if len(data) * 4 // 3 + 6 <= limit else None
+    return _content(data, limit)
+
+
+def _content(data, limit):
+    """A value as JSON text, or None."""
     try:
         return json_text(data, limit)
     except (NotJson, TooLarge):
@@ -68,14 +73,14 @@ def _bundle(value, limit):
     if isinstance(bundle, dict):
         for mime, data in bundle.items():
             if type(mime) is str and mime != "text/plain":
-                yield mime, _content(data, limit)
+                yield mime, _encoded(data, limit)
     for mime, name in REPRESENTATIONS:
         data = _call(value, name)
         if data is not None:
-            yield mime, _content(data, limit)
+            yield mime, _encoded(data, limit)
     figure = _figure_png(value)
     if figure is not None:
-        yield "image/png", _content(figure, limit)
+        yield "image/png", _encoded(figure, limit)
         return
     yield "application/json", _content(value, limit)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 MAGIC = 0x48544331
-SECONDS = 60
+SECONDS = float(os.environ.get("INTERP_SECONDS", 60))
 
 REHEARSE, RESET, SUBPROCESSES, DROP_IDS = 1, 2, 4, 8
 TOUCH, CODE, STDIN, ARGUMENT, ENVIRONMENT, DATA, FILE_PATH, FILE_CONTENT, VARIABLE, END = range(1, 11)
@@ -188,7 +188,7 @@ class Worker:
             os.close(self.request_fd)
             self.request_fd = None
         if self.status is None:
-            for _ in range(SECONDS * 100):
+            for _ in range(int(SECONDS * 100)):
                 pid, status, self.usage = os.wait4(self.pid, os.WNOHANG)
                 if pid:
                     self.status = os.waitstatus_to_exitcode(status)
@@ -228,7 +228,8 @@ class Zygote:
         for name in imports:
             words += ["--import", name]
         self.log = open(os.path.join(self.directory.name, "log"), "w+b")
-        self.process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=self.log,
+        self.process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=self.log,
                                         env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **(env or {})})
         theirs.close()
         self.progress = []
@@ -293,9 +294,9 @@ class Zygote:
         self.workers.append(worker)
         return worker.await_ready() if ready else worker
 
-    def run(self, code, flags=REHEARSE, **parts):
+    def run(self, code, spawn=REHEARSE, **parts):
         """A run in a fresh worker."""
-        worker = self.spawn(flags)
+        worker = self.spawn(spawn)
         try:
             outcome = worker.run(code, **parts)
             outcome.status = worker.wait()

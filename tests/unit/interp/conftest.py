@@ -1,0 +1,30 @@
+"""One zygote for all tests that do not need their own; each run gets a worker of its own from it."""
+
+import pytest
+from supervisor import Zygote
+
+
+@pytest.fixture(scope="session")
+def zygote():
+    one = Zygote(imports=("numpy", "pandas"))
+    assert one.failure is None, one.failure
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def run(zygote):
+    return zygote.run
+
+
+@pytest.fixture
+def make_zygote():
+    made = []
+
+    def make(*arguments, **keywords):
+        made.append(Zygote(*arguments, **keywords))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
