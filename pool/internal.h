@@ -100,7 +100,7 @@ struct Template {
         Timer spawn_timer;    /* a spawn that is not reported by then means that the zygote hangs */
         uint64_t spawn_retry_ns; /* no spawn before that, since a fork failed */
         unsigned failures;       /* in a row: starts that failed, and deaths soon after a start */
-        bool was_ready;
+        bool was_ready, has_run; /* its zygote once; a run of it once */
         char *doing, *failure, *about;
         uint64_t start_ms;
 };

@@ -343,8 +343,7 @@ unsigned pool_retry_after_s(const Pool *pool) {
 void pool_reload(Pool *pool) {
         for (size_t i = 0; i < pool->config.n_templates; i++)
                 generation_start(&pool->templates[i]);
-        /* The caller's loop looks at the descriptor again; the timers must stand right until then.
-         */
+        /* They must stand right until the caller looks at the descriptor again. */
         if (timer_heap_arm(&pool->timers) < 0)
                 log_error("the pool's timers cannot be armed");
 }
@@ -361,10 +360,10 @@ bool pool_is_ready(const Pool *pool) {
         for (size_t i = 0; i < pool->config.n_templates; i++) {
                 const Template *template = &pool->templates[i];
 
-                if (!template->was_ready || template->n_states[SLOT_IDLE] +
-                                                            template->n_states[SLOT_TOUCHING] +
-                                                            template->n_states[SLOT_BUSY] ==
-                                                    0)
+                /* A template whose workers are all being replaced is ready still. */
+                if (!template->was_ready ||
+                    (!template->has_run && template->n_states[SLOT_IDLE] == 0 &&
+                     template->n_states[SLOT_TOUCHING] == 0))
                         return false;
         }
         return true;

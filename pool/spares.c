@@ -60,6 +60,7 @@ void spares_assign(Template *template) {
                 if (!slot)
                         return;
                 slot->run = queue_pop(template);
+                template->has_run = true;
                 slot_move(slot, SLOT_EV_ASSIGN);
         }
 }
