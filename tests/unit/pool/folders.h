@@ -23,6 +23,8 @@ static inline void folder_make(Folder *folder) {
                 parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
         (void) snprintf(folder->path, sizeof(folder->path), "%s/hatchery-test-XXXXXX", parent);
         assert_non_null(mkdtemp(folder->path));
+        /* Workers of other uids pass through. */
+        assert_int_equal(chmod(folder->path, 0711), 0);
         folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(folder->fd >= 0);
 }
