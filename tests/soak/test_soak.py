@@ -105,7 +105,7 @@ def at_rest(server):
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 600)
 def test_nothing_grows(make_server):
-    server = make_server("--access-log", "no")
+    server = make_server("--no-access-log")
     mix(server, min(60, SECONDS / 4), 1)
     before = at_rest(server)
     runs = mix(server, SECONDS, 1000)
