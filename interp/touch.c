@@ -41,8 +41,8 @@ typedef struct Mapping {
 } Mapping;
 
 /* Filled in the zygote, in memory that is read only from then on. */
-static Range *ranges[_TOUCH_SETS];
-static size_t n_ranges[_TOUCH_SETS];
+static Range *ranges;
+static size_t n_ranges;
 
 /* --- in the child that does the work --- */
 
@@ -147,34 +147,6 @@ static size_t read_ranges(int fd, Range *to) {
         return used / sizeof(*to);
 }
 
-/* Whether the start set gets that page already, and for writing if that is asked. */
-static bool starts_with(uintptr_t page, bool writes) {
-        for (size_t i = 0; i < n_ranges[TOUCH_START]; i++) {
-                const Range *range = &ranges[TOUCH_START][i];
-
-                if (page >= range->start && page < range->end && (range->writes || !writes))
-                        return true;
-        }
-        return false;
-}
-
-/* Takes out of a later set what the first one has, range by range. */
-static size_t drop_known(Range *of, size_t n) {
-        size_t kept = 0;
-
-        for (size_t i = 0; i < n; i++) {
-                Range range = of[i];
-
-                while (range.start < range.end && starts_with(range.start, range.writes))
-                        range.start += PAGE_SIZE;
-                while (range.start < range.end && starts_with(range.end - PAGE_SIZE, range.writes))
-                        range.end -= PAGE_SIZE;
-                if (range.start < range.end)
-                        of[kept++] = range;
-        }
-        return kept;
-}
-
 static long count_pages(const Range *of, size_t n) {
         uintptr_t pages = 0;
 
@@ -183,7 +155,7 @@ static long count_pages(const Range *of, size_t n) {
         return (long) pages;
 }
 
-long touch_record(TouchSet set, void (*work)(void *data), void *data) {
+long touch_record(void (*work)(void *data), void *data) {
         size_t size = RANGES_MAX * sizeof(Range), n;
         Range *store;
         pid_t pid;
@@ -202,22 +174,20 @@ long touch_record(TouchSet set, void (*work)(void *data), void *data) {
         (void) close(fds[0]);
         if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0) {
                 (void) munmap(store, size);
-                return raise_error(-ECHILD, "record the pages of a set");
+                return raise_error(-ECHILD, "record the pages of heavy runs");
         }
 
-        if (set != TOUCH_START)
-                n = drop_known(store, n);
         (void) mprotect(store, size, PROT_READ);
-        ranges[set] = store;
-        n_ranges[set] = n;
+        ranges = store;
+        n_ranges = n;
         return count_pages(store, n);
 }
 
 /* --- in a worker --- */
 
-void touch_pages(TouchSet set) {
-        for (size_t i = 0; i < n_ranges[set]; i++) {
-                const Range *range = &ranges[set][i];
+void touch_pages(void) {
+        for (size_t i = 0; i < n_ranges; i++) {
+                const Range *range = &ranges[i];
                 size_t size = range->end - range->start;
 
                 if (madvise((void *) range->start, size,

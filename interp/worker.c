@@ -82,13 +82,6 @@ static void prepare(Worker *worker) {
         }
 }
 
-void worker_rehearse_start(void *unused) {
-        static const SpawnCommand command = {.directory = "/nonexistent", .flags = SPAWN_REHEARSE};
-        Worker worker = {.command = &command, .report = REPORT_INIT(-1)};
-
-        prepare(&worker);
-}
-
 static void rehearse_source(Worker *worker, PyObject *source) {
         Request request = {
                 .code = slice_of(PyBytes_AS_STRING(source), (size_t) PyBytes_GET_SIZE(source)),
@@ -102,10 +95,11 @@ static void rehearse_source(Worker *worker, PyObject *source) {
 }
 
 void worker_rehearse_heavy(void *warm_up) {
+        static const SpawnCommand command = {.directory = "/nonexistent", .flags = SPAWN_REHEARSE};
         _pyowned_ PyObject *sources = NULL;
-        Worker worker = {.report = REPORT_INIT(-1)};
+        Worker worker = {.command = &command, .report = REPORT_INIT(-1)};
 
-        worker_rehearse_start(NULL);
+        prepare(&worker);
         sources = runtime_call(RUNTIME_CORPUS, "(z)", (const char *) warm_up);
         if (!sources) {
                 PyErr_Print();
@@ -215,7 +209,7 @@ static void serve(Worker *worker) {
 
         read_request(worker, &request);
         if (request.is_touch) {
-                touch_pages(TOUCH_HEAVY);
+                touch_pages();
                 report_add(&worker->report, RESULT_TOUCHED, SLICE_NULL);
                 report_send(&worker->report);
                 return;
@@ -244,7 +238,6 @@ _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent) 
         sigset_t none;
         int r;
 
-        touch_pages(TOUCH_START);
         r = confine(&confinement);
         if (r < 0) {
                 /* Whichever of the two is open; a step after the first dup3() has moved it. */

@@ -9,7 +9,5 @@
 _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent);
 
 /* What the zygote has done once in a process that is thrown away, to learn which pages it takes:
- * coming up and an empty run; and, after that, typical work with the template's imports, and its
- * warm-up file (a path, or NULL). */
-void worker_rehearse_start(void *unused);
+ * coming up, typical work with the template's imports, and its warm-up file (a path, or NULL). */
 void worker_rehearse_heavy(void *warm_up);

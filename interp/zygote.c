@@ -182,9 +182,8 @@ static int make_image(const Zygote *zygote, const ZygoteOptions *options) {
         else
                 log_debug("memory image of %ld KiB", moved >> 10);
         /* After the image, which changes what a page is. */
-        log_debug("pages of a start: %ld", touch_record(TOUCH_START, worker_rehearse_start, NULL));
         log_debug("pages of heavy runs: %ld",
-                  touch_record(TOUCH_HEAVY, worker_rehearse_heavy, (void *) options->warm_up));
+                  touch_record(worker_rehearse_heavy, (void *) options->warm_up));
         return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail(zygote, "the zygote stays dumpable") : 0;
 }
 
