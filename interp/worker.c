@@ -21,6 +21,9 @@
 
 #define READ_SIZE 65536
 
+/* CPython 3.11 specializes bytecode that has been run eight times. */
+#define TINY_TIMES 16
+
 typedef struct Worker {
         const SpawnCommand *command;
         uint64_t address_bytes; /* of the warm interpreter */
@@ -82,7 +85,7 @@ static void prepare(Worker *worker) {
         }
 }
 
-static void rehearse_source(Worker *worker, PyObject *source) {
+static void practise_source(Worker *worker, PyObject *source) {
         Request request = {
                 .code = slice_of(PyBytes_AS_STRING(source), (size_t) PyBytes_GET_SIZE(source)),
                 .options = {.flags = REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS,
@@ -94,19 +97,32 @@ static void rehearse_source(Worker *worker, PyObject *source) {
         worker->report.pending.size = 0;
 }
 
-void worker_rehearse_heavy(void *warm_up) {
+int worker_practise(const char *warm_up, unsigned times) {
+        _pyowned_ PyObject *sources = runtime_call(RUNTIME_CORPUS, "(z)", warm_up);
+        Worker worker = {.report = REPORT_INIT(-1)};
+
+        if (!sources || buffer_reserve(&worker.bytes, READ_SIZE) < 0)
+                return -1;
+        for (unsigned i = 0; i < times; i++) {
+                for (unsigned j = 0; j < TINY_TIMES; j++) {
+                        if (execute_prepare() < 0)
+                                return -1;
+                        rehearse(&worker);
+                }
+                for (Py_ssize_t j = 0; j < PyList_GET_SIZE(sources); j++)
+                        practise_source(&worker, PyList_GET_ITEM(sources, j));
+        }
+        buffer_done(&worker.bytes);
+        buffer_done(&worker.report.pending);
+        return 0;
+}
+
+void worker_record(void *warm_up) {
         static const SpawnCommand command = {.directory = "/nonexistent", .flags = SPAWN_REHEARSE};
-        _pyowned_ PyObject *sources = NULL;
         Worker worker = {.command = &command, .report = REPORT_INIT(-1)};
 
         prepare(&worker);
-        sources = runtime_call(RUNTIME_CORPUS, "(z)", (const char *) warm_up);
-        if (!sources) {
-                PyErr_Print();
-                return;
-        }
-        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(sources); i++)
-                rehearse_source(&worker, PyList_GET_ITEM(sources, i));
+        (void) worker_practise(warm_up, 1);
 }
 
 static ssize_t read_some(Worker *worker, size_t wanted) {

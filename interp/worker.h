@@ -8,6 +8,11 @@
 /* fds: _SPAWN_FDS of them. parent: pid of the supervisor, as seen from here. */
 _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent);
 
-/* What the zygote has done once in a process that is thrown away, to learn which pages it takes:
- * coming up, typical work with the template's imports, and its warm-up file (a path, or NULL). */
-void worker_rehearse_heavy(void *warm_up);
+/* Runs nothing and typical work with the template's imports, and its warm-up file (a path, or
+ * NULL), so many times, as runs whose results are dropped. In the zygote this imports what modules
+ * put off until they are used, fills caches, and lets CPython specialize the bytecode, all of which
+ * workers then share. Returns 0, or -1 with a Python exception set. */
+int worker_practise(const char *warm_up, unsigned times);
+
+/* The same once, in a process that is thrown away, for touch_record(). */
+void worker_record(void *warm_up);

@@ -24,6 +24,9 @@
 #include "kit/error.h"
 #include "kit/log.h"
 
+/* Twice more after what is only done once. */
+#define PRACTICE_TIMES 3
+
 typedef struct Zygote {
         int socket_fd;
         uint64_t started_ns;
@@ -183,7 +186,7 @@ static int make_image(const Zygote *zygote, const ZygoteOptions *options) {
                 log_debug("memory image of %ld KiB", moved >> 10);
         /* After the image, which changes what a page is. */
         log_debug("pages of heavy runs: %ld",
-                  touch_record(worker_rehearse_heavy, (void *) options->warm_up));
+                  touch_record(worker_record, (void *) options->warm_up));
         return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail(zygote, "the zygote stays dumpable") : 0;
 }
 
@@ -193,7 +196,11 @@ static int warm_up(Zygote *zygote, const ZygoteOptions *options) {
         const char *text;
 
         if (start_python(zygote, options) < 0 || import_modules(zygote, options) < 0 ||
-            run_prelude(zygote, options) < 0 || check_threads(zygote) < 0)
+            run_prelude(zygote, options) < 0 || report_progress(zygote, "warm-up") < 0)
+                return -1;
+        if (worker_practise(options->warm_up, PRACTICE_TIMES) < 0)
+                return fail_in_python(zygote, "warm-up");
+        if (check_threads(zygote) < 0)
                 return -1;
         versions = versions_of(options);
         text = versions ? PyUnicode_AsUTF8(versions) : NULL;

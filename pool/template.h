@@ -26,7 +26,8 @@ typedef struct TemplateConfig {
         const char *venv;           /* a folder made by `python -m venv`, or NULL */
         const char *const *imports; /* modules, in order */
         size_t n_imports;
-        const char *warm_up; /* path of Python source run once in a throw-away process, or NULL */
+        const char *warm_up; /* path of Python source run in the zygote, as a run whose results are
+                              * dropped, so that workers start warm; or NULL */
         const char *prelude; /* path of Python source run in the zygote before it forks, or NULL */
         Recycle recycle;
         unsigned workers;  /* slots: so many runs at once, and as many spares when idle */
