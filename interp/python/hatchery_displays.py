@@ -70,7 +70,7 @@ def _content(data, limit):
 def _bundle(value, limit):
     """Yields (MIME type, JSON text), richest last."""
     bundle = _call(value, "_repr_mimebundle_")
-    if isinstance(bundle, dict):
+    if issubclass(type(bundle), dict):
         for mime, data in bundle.items():
             if type(mime) is str and mime != "text/plain":
                 yield mime, _encoded(data, limit)
@@ -100,13 +100,16 @@ def document(value, limit):
         found = [("application/json", _content(value, left - 24))]
     else:
         found = _bundle(value, left)
-    for mime, text in found:
-        if text is None or mime in parts:
-            continue
-        part = f"{quote(mime)}:{text}"
-        if len(part) + 1 <= left:
-            parts[mime] = part
-            left -= len(part) + 1
+    try:
+        for mime, text in found:
+            if text is None or mime in parts:
+                continue
+            part = f"{quote(mime)}:{text}"
+            if len(part) + 1 <= left:
+                parts[mime] = part
+                left -= len(part) + 1
+    except BaseException:
+        pass  # the user's classes; what came before holds
     return "{" + ",".join(parts.values()) + "}"
 
 
@@ -153,12 +156,13 @@ def _pyplot_state():
 def _figure_png(value):
     """PNG of a matplotlib Figure; None for anything else."""
     module = sys.modules.get("matplotlib.figure")
-    if module is None or not isinstance(value, getattr(module, "Figure", ())):
+    if module is None or not issubclass(type(value), getattr(module, "Figure", ())):
         return None
     stream = io.BytesIO()
     try:
         value.savefig(stream, format="png", bbox_inches="tight")
-    except BaseException:
+    except BaseException as error:
+        print(f"a figure could not be drawn: {error!r}", file=sys.stderr)
         return None
     return stream.getvalue()
 

@@ -237,7 +237,7 @@ FUTURE_FLAGS = _future_flags()
 # ── What a run leaves ──
 
 def _selected(namespace, names, plain):
-    """Yields (name, value) of the variables to report."""
+    """Yields (name, value) of the variables to report. isinstance() would ask the user's object what its class is."""
     if names is not None:
         for name in names:
             name = name.decode("utf-8", "surrogateescape")
@@ -248,9 +248,9 @@ def _selected(namespace, names, plain):
         if type(name) is not str:
             continue
         if plain:
-            if not name.startswith("__") and not isinstance(value, ModuleType):
+            if not name.startswith("__") and not issubclass(type(value), ModuleType):
                 yield name, value
-        elif not name.startswith("_") and not isinstance(value, NOT_VARIABLES):
+        elif not name.startswith("_") and not issubclass(type(value), NOT_VARIABLES):
             if name not in prelude or prelude[name] is not value:
                 yield name, value
 
