@@ -199,6 +199,8 @@ void slot_send_touch(Slot *slot);
 void slot_drain_streams(Slot *slot);
 void slot_check_limits(Slot *slot, uint64_t now_ns);
 void slot_take_usage(Slot *slot);
+/* Puts the run back into the queue if its dead worker has read nothing of it. */
+bool slot_take_back_unread(Slot *slot);
 
 /* answer.c */
 void slot_answer(Slot *slot);

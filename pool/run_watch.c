@@ -2,6 +2,7 @@
  * limits hold. */
 
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "kit/clock.h"
@@ -11,6 +12,9 @@
 #include "wire/frame.h"
 
 #define READ_CHUNK 65536
+
+/* The size that Linux gives a pipe. */
+#define PIPE_BYTES 65536
 
 /* Most runs end sooner than this. Until then their pipes (64 KiB each) hold what they print, and
  * nobody wakes up for it. */
@@ -32,6 +36,29 @@
 /* A worker may have made its pipes larger, up to /proc/sys/fs/pipe-max-size, 1 MiB as a rule. */
 #define CHUNKS_AT_END 32
 
+/* Another worker takes the run. */
+static void give_back(Slot *slot) {
+        Run *run = slot->run;
+
+        slot->run = NULL;
+        run->slot = NULL;
+        queue_push_front(run);
+        slot_move(slot, SLOT_EV_CANCEL);
+}
+
+bool slot_take_back_unread(Slot *slot) {
+        int unread;
+
+        /* The pipe keeps what was written as long as one end is open. The copy may be gone already:
+         * then more was read than a pipe can hold. */
+        if (slot->message_sent > slot->run->message.size ||
+            ioctl(slot->worker.request_fd, FIONREAD, &unread) < 0 ||
+            (size_t) unread != slot->message_sent)
+                return false;
+        give_back(slot);
+        return true;
+}
+
 static void send_message(Slot *slot) {
         Run *run = slot->run;
 
@@ -47,19 +74,16 @@ static void send_message(Slot *slot) {
         }
 
         if (slot->message_sent == 0) {
-                /* It died while it was idle, and nobody has noticed yet: another worker takes the
-                 * run. */
-                slot->run = NULL;
-                run->slot = NULL;
-                queue_push_front(run);
-                slot_move(slot, SLOT_EV_CANCEL);
+                /* It died while it was idle, and nobody has noticed yet. */
+                give_back(slot);
         } else if (slot->message_sent == run->message.size) {
                 if (slot->request_watched)
                         pool_unwatch(run->pool, slot->worker.request_fd);
                 slot->request_watched = false;
-                /* Nothing later will be read from it, and the copy is large. A kept worker needs
-                 * its pipe. */
-                buffer_done(&run->message);
+                /* What a pipe can hold may have to be sent again, to another worker; a larger copy
+                 * is given back. */
+                if (run->message.size > PIPE_BYTES)
+                        buffer_done(&run->message);
         } else if (errno == EAGAIN && !slot->request_watched) {
                 slot->request_watched = pool_watch(run->pool, slot->worker.request_fd,
                                                    SOURCE_REQUEST, slot->number, 0) == 0;

@@ -39,7 +39,7 @@ static void kill_worker(Slot *slot) {
 static void forget_run(Slot *slot) {
         for (int i = 0; i < _RUN_STREAMS; i++)
                 output_done(&slot->output[i]);
-        result_reader_restart(&slot->result);
+        result_reader_clear(&slot->result);
 }
 
 /* Its folders are made anew when the worker never came up: perhaps because something is wrong with
@@ -230,8 +230,8 @@ static void on_ready(Slot *slot) {
 static void on_end(Slot *slot) {
         /* What it has not read of this run's request, it would take for the next one's; and what it
          * writes to a stream that it has closed is lost. */
-        bool keeps =
-                slot->template->config->recycle == RECYCLE_RESET && slot->run->message.size == 0;
+        bool keeps = slot->template->config->recycle == RECYCLE_RESET &&
+                     slot->message_sent >= slot->run->message.size;
 
         if (!settle(slot))
                 return;
@@ -286,9 +286,9 @@ static bool handle_frames(Slot *slot) {
                         on_violation(slot);
                 else
                         slot_move(slot, event);
-                /* A state that hears nothing has been reached, or a new one begins with an empty
-                 * reader. */
-                return slot->worker.result_fd >= 0 && slot->result.bytes.size > slot->result.parsed;
+                /* A state that hears nothing may have been reached. */
+                if (slot->worker.result_fd < 0)
+                        return false;
         }
 }
 
@@ -354,6 +354,11 @@ void slot_on_exit(Slot *slot) {
                 pool->counters.minor_faults += (uint64_t) usage.ru_minflt;
                 pool->counters.worker_cpu_ns += rusage_cpu_ns(&usage);
         }
+
+        /* It died while it was idle, just before it was given the run. */
+        if (slot->state == SLOT_BUSY && slot_take_back_unread(slot))
+                log_warning("worker %d of slot %u died before it read its run", slot->worker.pid,
+                            slot->number);
 
         if (slot->state == SLOT_BUSY) {
                 slot->exited = r > 0;
