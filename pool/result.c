@@ -26,10 +26,7 @@ void result_reader_done(ResultReader *reader) {
         buffer_done(&reader->bytes);
 }
 
-void result_reader_restart(ResultReader *reader) {
-        if (reader->bytes.capacity > KEEP_CAPACITY)
-                buffer_done(&reader->bytes);
-        reader->bytes.size = 0;
+static void forget_frames(ResultReader *reader) {
         reader->parsed = 0;
         reader->gap = 0;
         memset(reader->present, 0, sizeof(reader->present));
@@ -38,6 +35,22 @@ void result_reader_restart(ResultReader *reader) {
         reader->displays_truncated = false;
         reader->ended = false;
         reader->end = (ResultEnd){0};
+}
+
+void result_reader_clear(ResultReader *reader) {
+        if (reader->bytes.capacity > KEEP_CAPACITY)
+                buffer_done(&reader->bytes);
+        reader->bytes.size = 0;
+        forget_frames(reader);
+}
+
+void result_reader_restart(ResultReader *reader) {
+        if (reader->parsed == reader->bytes.size) {
+                result_reader_clear(reader);
+                return;
+        }
+        buffer_consume(&reader->bytes, reader->parsed);
+        forget_frames(reader);
 }
 
 /* Checks one part by its kind; false makes it a violation. */
@@ -149,8 +162,9 @@ static SlotEvent take_event(ResultReader *reader, SlotEvent event, const Frame *
                             size_t used) {
         if (event == SLOT_EV_END) {
                 /* The run is over with this frame: whatever stands behind it was not written by our
-                 * harness. */
-                if (!end_is_sound(frame) || used != reader->bytes.size - reader->parsed)
+                 * harness, unless that goes on and makes the worker new. */
+                if (!end_is_sound(frame) ||
+                    (used != reader->bytes.size - reader->parsed && !reader->worker_stays))
                         return SLOT_EV_VIOLATION;
                 memcpy(&reader->end, frame->body.data, sizeof(reader->end));
                 reader->ended = true;

@@ -20,6 +20,7 @@ typedef struct ResultReader {
         size_t parsed; /* bytes that have become frames */
         size_t gap;    /* of these, the last so many are frames that have been forgotten */
         size_t value_bytes_max;
+        bool worker_stays; /* then it may say RESULT_READY before its last frame has been read */
         bool present[_RESULT_KIND_MAX];
         ResultSpan spans[_RESULT_KIND_MAX];
         ResultSpan displays[RESULT_DISPLAYS_MAX];
@@ -34,8 +35,11 @@ typedef struct ResultReader {
 void result_reader_init(ResultReader *reader, size_t value_bytes_max);
 void result_reader_done(ResultReader *reader);
 
-/* Forgets all frames, so that the next run can be read; keeps the store if it is small. */
+/* Forgets the frames that were taken, so that the next run can be read. */
 void result_reader_restart(ResultReader *reader);
+
+/* Forgets everything that has been read; keeps the store if it is small. */
+void result_reader_clear(ResultReader *reader);
 
 /* What the next frame is, in that state. */
 typedef enum ResultNext {

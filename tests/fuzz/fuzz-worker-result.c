@@ -160,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         compare(&whole, &of_whole, &cut, &of_cut, state);
 
         /* A reader that was used before reads like a new one. */
-        result_reader_restart(&cut);
+        result_reader_clear(&cut);
         of_cut = tell(&cut, state, bytes, 0);
         must(of_cut.last == of_whole.last);
         compare(&whole, &of_whole, &cut, &of_cut, state);

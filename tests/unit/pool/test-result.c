@@ -57,7 +57,7 @@ static void expect_event(SlotState state, SlotEvent wanted) {
 }
 
 static void expect_refused(uint32_t kind, Slice body) {
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
         feed_frame(kind, body);
         expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
         assert_false(reader.ended);
@@ -141,7 +141,7 @@ static void test_each_part_comes_once(void **state) {
         };
 
         for (unsigned kind = RESULT_VALUE; kind < RESULT_END; kind++) {
-                result_reader_restart(&reader);
+                result_reader_clear(&reader);
                 feed_frame(kind, bodies[kind]);
                 feed_frame(kind, bodies[kind]);
                 expect_part(kind);
@@ -190,7 +190,7 @@ static void test_an_end_needs_an_outcome(void **state) {
                 expect_refused(RESULT_END, slice_of(&end, sizeof(end)));
         }
         for (uint32_t outcome = OUTCOME_COMPLETED; outcome < _OUTCOME_MAX; outcome++) {
-                result_reader_restart(&reader);
+                result_reader_clear(&reader);
                 feed_end(outcome, 0);
                 expect_event(SLOT_BUSY, SLOT_EV_END);
         }
@@ -202,11 +202,36 @@ static void test_nothing_may_follow_the_end(void **state) {
         expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
         assert_false(reader.ended);
 
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
         feed_end(OUTCOME_COMPLETED, 0);
         feed_end(OUTCOME_COMPLETED, 0);
         expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
         assert_false(reader.ended);
+}
+
+/* A kept worker may be ready again before its end has been read. */
+static void test_a_kept_worker_goes_on(void **state) {
+        RunResult result = {0};
+
+        reader.goes_on = true;
+        feed_frame(RESULT_VALUE, SLICE_LITERAL("{\"v\":1}"));
+        feed_end(OUTCOME_COMPLETED, 0);
+        feed_frame(RESULT_READY, SLICE_NULL);
+        expect_part(RESULT_VALUE);
+        expect_event(SLOT_BUSY, SLOT_EV_END);
+        result_fill(&reader, &result);
+        assert_slice(result.value, "{\"v\":1}");
+
+        result_reader_continue(&reader);
+        assert_false(reader.ended);
+        assert_int_equal(reader.bytes.size, sizeof(FrameHeader));
+        expect_event(SLOT_STARTING, SLOT_EV_READY);
+        expect_none(SLOT_IDLE);
+
+        /* But what is not looked at before a restart is gone. */
+        feed_frame(RESULT_READY, SLICE_NULL);
+        result_reader_restart(&reader);
+        expect_none(SLOT_STARTING);
 }
 
 static void test_what_is_no_frame_is_a_violation(void **state) {
@@ -215,7 +240,7 @@ static void test_what_is_no_frame_is_a_violation(void **state) {
         feed(SLICE_LITERAL("Hello, this is no frame"));
         expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
 
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
         feed(slice_of(&header, sizeof(header)));
         expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
 
@@ -234,7 +259,7 @@ static void test_the_sizes_of_bodies_are_bounded(void **state) {
                 memset(document, 'x', size);
                 memcpy(document, "{\"a\":\"", 6);
                 memcpy(document + size - 2, "\"}", 2);
-                result_reader_restart(&reader);
+                result_reader_clear(&reader);
                 feed_frame(RESULT_VALUE, slice_of(document, size));
                 if (size == VALUE_MAX)
                         expect_part(RESULT_VALUE);
@@ -243,7 +268,7 @@ static void test_the_sizes_of_bodies_are_bounded(void **state) {
         }
 
         for (unsigned kind = RESULT_ERROR_TYPE; kind <= RESULT_ERROR_TRACEBACK; kind++) {
-                result_reader_restart(&reader);
+                result_reader_clear(&reader);
                 feed_frame(kind, slice_of(text, RESULT_TEXT_MAX));
                 expect_part(kind);
                 expect_refused(kind, slice_of(text, RESULT_TEXT_MAX + 1));
@@ -314,17 +339,17 @@ static void test_other_states(void **state) {
         feed_frame(RESULT_TOUCHED, SLICE_NULL);
         expect_event(SLOT_TOUCHING, SLOT_EV_TOUCHED);
 
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
         feed_frame(RESULT_READY, SLICE_LITERAL("x"));
         expect_event(SLOT_STARTING, SLOT_EV_VIOLATION);
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
         feed_frame(RESULT_READY, SLICE_NULL);
         expect_event(SLOT_IDLE, SLOT_EV_VIOLATION);
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
         feed_end(OUTCOME_COMPLETED, 0);
         expect_event(SLOT_STARTING, SLOT_EV_VIOLATION);
         assert_false(reader.ended);
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
         feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{}"));
         expect_event(SLOT_TOUCHING, SLOT_EV_VIOLATION);
         assert_int_equal(reader.n_displays, 0);
@@ -335,7 +360,7 @@ static void test_a_failure_says_why(void **state) {
         feed_frame(RESULT_FAILED, SLICE_LITERAL("no seccomp"));
         expect_event(SLOT_STARTING, SLOT_EV_VIOLATION);
         assert_slice(result_failure(&reader), "no seccomp");
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
         feed_frame(RESULT_VALUE, SLICE_LITERAL("{}"));
         assert_int_equal(result_failure(&reader).size, 0);
 }
@@ -347,7 +372,7 @@ static void test_a_restart_forgets_everything(void **state) {
         feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"secret\":2}"));
         expect_part(RESULT_VALUE);
         expect_part(RESULT_DISPLAY);
-        result_reader_restart(&reader);
+        result_reader_clear(&reader);
 
         feed_end(OUTCOME_COMPLETED, 0);
         expect_event(SLOT_BUSY, SLOT_EV_END);
@@ -358,6 +383,24 @@ static void test_a_restart_forgets_everything(void **state) {
 
 #define reader_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* Under `reset` a worker may have made itself new before anybody has read its last frame. */
+static void test_a_worker_that_stays_may_be_ready_again_at_once(void **state) {
+        feed_end(OUTCOME_COMPLETED, 0);
+        feed_frame(RESULT_READY, SLICE_NULL);
+        expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+
+        result_reader_clear(&reader);
+        reader.worker_stays = true;
+        feed_end(OUTCOME_COMPLETED, 0);
+        feed_frame(RESULT_READY, SLICE_NULL);
+        expect_event(SLOT_BUSY, SLOT_EV_END);
+        assert_true(reader.ended);
+        result_reader_restart(&reader);
+        assert_false(reader.ended);
+        expect_event(SLOT_STARTING, SLOT_EV_READY);
+        expect_none(SLOT_IDLE);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 reader_test(test_a_whole_result),
@@ -367,6 +410,7 @@ int main(void) {
                 reader_test(test_numbers_have_their_size),
                 reader_test(test_an_end_needs_an_outcome),
                 reader_test(test_nothing_may_follow_the_end),
+                reader_test(test_a_kept_worker_goes_on),
                 reader_test(test_what_is_no_frame_is_a_violation),
                 reader_test(test_the_sizes_of_bodies_are_bounded),
                 reader_test(test_surplus_displays_are_dropped),
@@ -374,6 +418,7 @@ int main(void) {
                 reader_test(test_dropped_displays_give_their_room_back),
                 reader_test(test_other_states),
                 reader_test(test_a_failure_says_why),
+                reader_test(test_a_worker_that_stays_may_be_ready_again_at_once),
                 reader_test(test_a_restart_forgets_everything),
         };
 
