@@ -85,6 +85,6 @@ void slot_answer(Slot *slot) {
         collection_done(&collection);
         for (int i = 0; i < _RUN_STREAMS; i++)
                 output_done(&slot->output[i]);
-        result_reader_continue(&slot->result);
+        result_reader_restart(&slot->result);
         run_free(run);
 }

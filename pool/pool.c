@@ -52,7 +52,6 @@ static int init_slot(Pool *pool, Template *template, unsigned number) {
         };
         init_timer(&slot->timer, TIMER_SLOT, number);
         result_reader_init(&slot->result, pool->config.value_bytes_max);
-        slot->result.goes_on = template->config->recycle == RECYCLE_RESET;
         slot->result.worker_stays = template->config->recycle == RECYCLE_RESET;
         slot_list_push(&template->empty, slot);
         template->n_states[SLOT_EMPTY]++;

@@ -209,31 +209,6 @@ static void test_nothing_may_follow_the_end(void **state) {
         assert_false(reader.ended);
 }
 
-/* A kept worker may be ready again before its end has been read. */
-static void test_a_kept_worker_goes_on(void **state) {
-        RunResult result = {0};
-
-        reader.goes_on = true;
-        feed_frame(RESULT_VALUE, SLICE_LITERAL("{\"v\":1}"));
-        feed_end(OUTCOME_COMPLETED, 0);
-        feed_frame(RESULT_READY, SLICE_NULL);
-        expect_part(RESULT_VALUE);
-        expect_event(SLOT_BUSY, SLOT_EV_END);
-        result_fill(&reader, &result);
-        assert_slice(result.value, "{\"v\":1}");
-
-        result_reader_continue(&reader);
-        assert_false(reader.ended);
-        assert_int_equal(reader.bytes.size, sizeof(FrameHeader));
-        expect_event(SLOT_STARTING, SLOT_EV_READY);
-        expect_none(SLOT_IDLE);
-
-        /* But what is not looked at before a restart is gone. */
-        feed_frame(RESULT_READY, SLICE_NULL);
-        result_reader_restart(&reader);
-        expect_none(SLOT_STARTING);
-}
-
 static void test_what_is_no_frame_is_a_violation(void **state) {
         FrameHeader header = frame_header(RESULT_VALUE, (uint64_t) 1 << 40);
 
@@ -410,7 +385,6 @@ int main(void) {
                 reader_test(test_numbers_have_their_size),
                 reader_test(test_an_end_needs_an_outcome),
                 reader_test(test_nothing_may_follow_the_end),
-                reader_test(test_a_kept_worker_goes_on),
                 reader_test(test_what_is_no_frame_is_a_violation),
                 reader_test(test_the_sizes_of_bodies_are_bounded),
                 reader_test(test_surplus_displays_are_dropped),
