@@ -4,9 +4,16 @@ After each test that used the shared server it must still be the same process, r
 that breaks it fails itself, not its neighbour.
 """
 
+import signal
+
 import pytest
 
 from harness.hatchery import SMALL_POOL, Hatchery, eventually, program
+
+
+def pytest_configure():
+    # A suite that takes too long gets SIGTERM: it must still stop its servers.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header():

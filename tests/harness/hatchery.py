@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 90
 STOP_SECONDS = 30
 
+# What `./dev test` sets for the sanitized build.
+PASSED_ON = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "HATCHERY_PYTHON_PROGRAM")
+
 # A pool that suits a small machine and a short test.
 SMALL_POOL = ("--workers", "4", "--touched", "1")
 
@@ -111,7 +114,7 @@ class Hatchery:
         command = [*self.wrapper, str(self.binary), "serve", "--listen", listen,
                    "--work-directory", str(self.work), "--state-directory", str(self.state), *self.arguments]
         env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-        env.update({name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ})
+        env.update({name: os.environ[name] for name in PASSED_ON if name in os.environ})
         env.update(self.env)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
