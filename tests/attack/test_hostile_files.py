@@ -1,0 +1,230 @@
+"""Files that are no plain files, have odd names, or are too many: nothing is followed, and the answer stays an answer."""
+
+import base64
+import os
+
+import pytest
+
+from harness.aftermath import at_rest
+from hostile import UID_BASE, attack
+
+DISK = {"disk_mb": 8}
+
+
+def files_of(run):
+    return {file["path"]: file for file in run["files"]}
+
+
+def content_of(file):
+    return base64.b64decode(file["content_base64"])
+
+
+SPECIAL = {
+    "symlink": "os.symlink('/etc/passwd', 'out')",
+    "symlink to a file of its own": "open('real', 'w').write('root:x'); os.symlink('real', 'out')",
+    "dangling symlink": "os.symlink('/nonexistent', 'out')",
+    "link to itself": "os.symlink('out', 'out')",
+    "fifo": "os.mkfifo('out')",
+    "socket": "import socket; s = socket.socket(socket.AF_UNIX); s.bind('out')",
+    "hard link": "open('first', 'w').write('root:x'); os.link('first', 'out')",
+    "unreadable": "open('out', 'w').write('root:x'); os.chmod('out', 0)",
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_what_is_no_plain_file_is_told_and_not_read(server, name):
+    run = attack(server, "import os\n" + SPECIAL[name], "ok", collect=["out"])
+    file = files_of(run)["out"]
+    if name == "unreadable" and os.geteuid() == 0:
+        # Root may read it; it is the run's own file.
+        assert file.get("content_base64") is None or content_of(file) == b"root:x"
+        return
+    assert file.get("content_base64") is None and file["skipped"], file
+
+
+def test_a_plain_file_is_read(server):
+    """The control."""
+    run = attack(server, "open('out', 'w').write('root:x')", "ok", collect=["out"])
+    assert content_of(files_of(run)["out"]) == b"root:x"
+
+
+def test_a_folder_that_is_a_link_is_not_entered(server):
+    run = attack(server, "import os; os.symlink('/etc', 'out')", "ok", collect=["out/*", "**/passwd", "**"])
+    assert not [file for file in run["files"] if file.get("content_base64")], run["files"]
+
+
+def test_a_file_of_somebody_else_cannot_be_linked_in(server):
+    """Hard links to what one does not own are refused by the kernel, or told by the number of links."""
+    run = attack(server, "import os\ntry: os.link('/etc/passwd', 'out')\nexcept OSError as e: print(e.errno)", "ok",
+                 collect=["out"])
+    assert not [file for file in run["files"] if file.get("content_base64")], run["files"]
+
+
+@pytest.mark.parametrize("kind, number", [("S_IFCHR", "os.makedev(1, 5)"), ("S_IFBLK", "os.makedev(8, 0)")])
+def test_no_device(server, kind, number):
+    run = attack(server, f"import os, stat\nos.mknod('out', stat.{kind} | 0o666, {number})", "error", collect=["out"])
+    assert run["error"]["type"] == "PermissionError" and run["files"] == []
+
+
+def test_a_file_that_is_swapped_while_it_is_collected(server):
+    """The run's thread goes on until the worker is dead, so the folder may move under the collector."""
+    code = """
+import os, threading
+open("a", "w").write("plain")
+os.symlink("/etc/passwd", "b")
+def swap():
+    while True:
+        try: os.rename("a", "out"); os.rename("out", "a"); os.rename("b", "out"); os.rename("out", "b")
+        except OSError: pass
+for _ in range(2): threading.Thread(target=swap, daemon=True).start()
+"""
+    for _ in range(15):
+        run = attack(server, code, "ok", collect=["**"])
+        for file in run["files"]:
+            assert file.get("content_base64") is None or content_of(file) == b"plain", file
+
+
+NAMES = [b"\xff\xfe", b"a\nb", b"-rf", b'q"uote', b"x" * 255, "\u202etxt.exe".encode(), b"...", b" ", b"\x01\x1b[31m",
+         b"back\\slash", "e\u0301".encode(), b"\xed\xa0\x80", "\U0001f600".encode(), b"*", b"[a]", b"~", b"$(id)"]
+
+
+def test_odd_names(server):
+    run = attack(server, f"""
+import os
+for name in {NAMES!r}:
+    os.close(os.open(b"./" + name, os.O_CREAT | os.O_WRONLY))
+""", "ok", collect=["*"])
+    names = set(files_of(run))
+    for name in NAMES:
+        try:
+            assert name.decode() in names, name
+        except UnicodeDecodeError:
+            pass
+    assert len(run["files"]) <= len(NAMES)
+
+
+def test_too_many_files_to_return(server):
+    run = attack(server, "for i in range(1000): open('f%04d' % i, 'w').write('x')", "ok", collect=["*"])
+    assert 0 < len(run["files"]) <= 64
+    assert run["files_truncated"]
+
+
+def test_too_much_to_return(server):
+    run = attack(server, "for i in range(6): open('f%d' % i, 'wb').truncate(9 << 20)", {"ok", "output_limit"}, collect=["*"],
+                 limits={"disk_mb": 64})
+    returned = [file for file in run["files"] if file.get("content_base64")]
+    assert sum(len(content_of(file)) for file in returned) <= 32 << 20
+    assert all(file["size"] == 9 << 20 for file in run["files"])
+
+
+def test_deep_folders(server):
+    run = attack(server, """
+import os
+for _ in range(500):
+    os.mkdir("d"); os.chdir("d")
+open("out", "w").write("x")
+""", "ok", collect=["**/out", "**"])
+    assert not [file for file in run["files"] if file["path"].endswith("out")]
+
+
+def test_costly_patterns(server):
+    attack(server, "import os\nfor i in range(2000): open('a' * 200 + str(i), 'w').close()", "ok",
+           collect=["*a" * 100 + "b"] * 64)
+
+
+def test_many_small_files_are_gone_afterwards(server):
+    attack(server, "for i in range(20000): open('f%d' % i, 'w').close()", {"ok", "error", "output_limit", "timeout"})
+
+
+def test_folders_closed_to_everybody_are_gone_afterwards(server):
+    attack(server, """
+import os, tempfile
+for top in (".", tempfile.gettempdir()):
+    os.makedirs(os.path.join(top, "a/b/c"))
+    open(os.path.join(top, "a/b/c/f"), "w").close()
+    os.chmod(os.path.join(top, "a/b"), 0)
+    os.chmod(os.path.join(top, "a"), 0)
+    os.chmod(top, 0)
+""", "ok", collect=["**"])
+
+
+# ── Disk ──
+
+
+def test_a_file_has_a_largest_size(server):
+    run = attack(server, "with open('big', 'wb', 0) as f:\n    while True: f.write(b'x' * (1 << 20))",
+                 {"error", "output_limit"}, limits=DISK)
+    assert run["status"] == "output_limit" or run["error"]["type"] == "OSError"
+
+
+def test_many_files_together_have_a_largest_size(server):
+    code = "import time\nfor i in range(40): open('f%d' % i, 'wb').write(b'x' * (1 << 20))\ntime.sleep(20)"
+    attack(server, code, "output_limit", limits=DISK)
+    attack(server, "import os, tempfile\nos.chdir(tempfile.gettempdir())\n" + code, "output_limit", limits=DISK)
+
+
+def test_less_than_that_is_fine(server):
+    """The control."""
+    attack(server, "import time\nfor i in range(4): open('f%d' % i, 'wb').write(b'x' * (1 << 20))\ntime.sleep(0.6)", "ok",
+           limits=DISK)
+
+
+def test_a_sparse_file_is_not_larger_than_it_may_be(server):
+    run = attack(server, "open('big', 'wb').truncate(1 << 40)", "error", limits=DISK, collect=["*"])
+    assert run["error"]["type"] == "OSError"
+
+
+def test_a_file_without_a_name_has_a_largest_size(server):
+    """It is in no folder; its own size is what bounds it, and it is gone with the process."""
+    run = attack(server, """
+import os
+fd = os.open("f", os.O_CREAT | os.O_RDWR); os.unlink("f")
+while True: os.write(fd, b"x" * (1 << 20))
+""", {"error", "output_limit"}, limits=DISK)
+    assert run["status"] == "output_limit" or run["error"]["type"] == "OSError"
+
+
+# ── What belongs to others ──
+
+
+@pytest.mark.parametrize("top", ["/", "/etc", "/usr/lib/python3", "/usr/bin", "/var/lib", "/proc", "/sys", "/run", "/root"])
+def test_system_folders_cannot_be_written(server, top, own_uids):
+    run = attack(server, f"open({top!r} + '/hatchery-was-here', 'w')", "error")
+    assert run["error"]["type"] in ("PermissionError", "OSError", "FileNotFoundError")
+    assert not os.path.exists(top + "/hatchery-was-here")
+
+
+def test_the_workspaces_of_others_are_closed(server, own_uids):
+    """Neither what is in them nor which there are."""
+    run = attack(server, """
+import os
+root = os.path.dirname(os.path.dirname(os.getcwd()))
+mine = os.path.basename(os.path.dirname(os.getcwd()))
+try: print("LISTED", os.listdir(root))
+except PermissionError: pass
+for slot in range(4):
+    for name in ("work", "tmp"):
+        if str(slot) == mine: continue
+        for call in (os.listdir, lambda p: open(p + "/x", "w"), lambda p: os.rmdir(p), lambda p: os.rename(p, p + "2")):
+            try: call(f"{root}/{slot}/{name}"); print("REACHED", slot, name)
+            except PermissionError: pass
+try: os.rename(root, root + "2"); print("RENAMED")
+except PermissionError: pass
+print("done")
+""", "ok")
+    assert run["stdout"] == "done\n"
+
+
+def test_with_a_shared_uid_they_are_not(make_server, own_uids):
+    """The control: it is the uid that closes them."""
+    server = make_server("--worker-uid-base", "0", "--imports", "")
+    at_rest(server)
+    run = attack(server, "import os\nprint(os.listdir(os.path.dirname(os.path.dirname(os.getcwd()))))", "ok")
+    assert "'trash'" in run["stdout"]
+
+
+def test_the_state_directory_is_closed(server, own_uids):
+    run = attack(server, f"import os\nprint(os.getuid() >= {UID_BASE})\nos.listdir({str(server.state)!r})\n"
+                 f"open({str(server.state)!r} + '/state.db', 'rb')", {"error", "ok"})
+    assert run["stdout"] == "True\n"
+    assert run["status"] == "error" and run["error"]["type"] in ("PermissionError", "FileNotFoundError"), run["error"]

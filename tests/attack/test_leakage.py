@@ -1,0 +1,183 @@
+"""Nothing of one run reaches the next, on any slot: each poison is run on every slot, and then each slot is asked."""
+
+import threading
+
+import pytest
+
+from harness.aftermath import at_rest, template
+from hostile import attack, post
+
+WHERE = "\nimport os as _os, time as _time\nprint('slot', _os.path.basename(_os.path.dirname({cwd})))\n_time.sleep(0.08)\n"
+
+
+def on_every_slot(server, code, cwd="_os.getcwd()", statuses=("ok",)):
+    """Runs it until each slot has had it; returns the outputs. The code must leave os and time usable."""
+    slots = template(server)["workers"]
+    outputs, seen, problems = [], set(), []
+
+    def once():
+        try:
+            run = attack(server, WHERE.format(cwd=cwd) + code, statuses)
+            where, _, rest = run["stdout"].partition("\n")
+            seen.add(where)
+            outputs.append(rest)
+        except AssertionError as problem:
+            problems.append(str(problem))
+
+    for _ in range(10):
+        # Side by side, so that they get workers of their own.
+        threads = [threading.Thread(target=once) for _ in range(slots)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not problems, problems[0]
+        if len(seen) == slots:
+            return outputs
+    raise AssertionError(f"only {seen} were reached")
+
+
+# name: (what a run does, what the next one prints when it is clean)
+POISONS = {
+    "patched library": (
+        "import pandas as pd\npd.set_option('display.max_rows', 1)\npd.DataFrame.sum = None\npd.poison = 1",
+        "import pandas as pd\nassert pd.get_option('display.max_rows') != 1 and not hasattr(pd, 'poison')\n"
+        "print(pd.DataFrame({'a': [1, 2]}).sum()['a'] == 3)"),
+    "replaced modules": (
+        "import sys, types\nsys.modules['json'] = types.ModuleType('json')\nsys.modules['math'] = None",
+        "import json, math\nprint(json.dumps([math.floor(1.5)]) == '[1]')"),
+    "path of modules": (
+        "import sys\nsys.path.insert(0, '/tmp')\nsys.meta_path.clear()\nsys.path_hooks.clear()",
+        "import sys, colorsys\nprint('/tmp' not in sys.path and len(sys.meta_path) > 1)"),
+    "builtins": (
+        "import builtins\nbuiltins.len = lambda x: 7\nbuiltins.secret = 'x'\nbuiltins.__import__ = None",
+        "import builtins\nprint(len('ab') == 2 and not hasattr(builtins, 'secret'))"),
+    "names": (
+        "secret = 'x'\nimport __main__\n__main__.secret2 = 'y'\n__name__ = 'z'",
+        "print('secret' not in globals() and 'secret2' not in globals() and __name__ == '__main__' and '_' not in globals())"),
+    "folder and mask": (
+        "import os\nos.umask(0)\nos.chdir('/')",
+        "import os\nmask = os.umask(0o77)\nprint(mask == 0o77 and os.getcwd().endswith('/work'))"),
+    "environment": (
+        "import os\nos.environ['SECRET'] = 'x'\nos.putenv('SECRET', 'x')\ndel os.environ['HOME']",
+        "import os\nprint('SECRET' not in os.environ and 'HOME' in os.environ)"),
+    "arguments": ("import sys\nsys.argv.append('x')\nsys.secret = 1", "import sys\nprint(len(sys.argv) == 1 and not hasattr(sys, 'secret'))"),
+    "warnings and logging": (
+        "import warnings, logging\nwarnings.simplefilter('error')\nlogging.disable(50)\nlogging.getLogger().addHandler(logging.NullHandler())",
+        "import warnings, logging\nwarnings.warn('x')\n"
+        "print(logging.root.manager.disable == 0 and not logging.getLogger().handlers)"),
+    "signals and timers": (
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
+        "signal.signal(signal.SIGALRM, signal.SIG_IGN)\nsignal.setitimer(signal.ITIMER_REAL, 1)",
+        "import signal\nprint(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL and signal.getitimer(0) == (0, 0)"
+        " and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL and not signal.pthread_sigmask(0, ()))"),
+    "small numbers": (
+        "import ctypes\nctypes.c_int.from_address(id(7) + 24).value = 8",
+        "x = 3\nprint(x + 4 == int('7') and [1] * (x + 4) == [1, 1, 1, 1, 1, 1, 1])"),
+    "constants": (
+        "import ctypes\nctypes.memset(id('') + 40, 65, 3)\nctypes.memset(id(b'x') + 32, 65, 1)",
+        "print(bytes([120]) == b'x' and ord(bytes([120]).decode()) == 120)"),
+    "types": (
+        "import gc\nfor o in gc.get_referents(int.__dict__):\n    if isinstance(o, dict): o['secret'] = 1",
+        "print(not hasattr(1, 'secret'))"),
+    "limits": (
+        "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))\nresource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))",
+        "import resource\nopen('f', 'w').write('x' * 1000)\nprint(resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 4)"),
+    "hooks": (
+        "import sys, threading, atexit\nsys.settrace(lambda *a: None)\nsys.addaudithook(lambda *a: None)\nsys.excepthook = None\n"
+        "sys.displayhook = None\nsys.setrecursionlimit(100)\nthreading.excepthook = None",
+        "import sys\nprint(sys.gettrace() is None and sys.excepthook is not None and sys.displayhook is not None"
+        " and sys.getrecursionlimit() >= 1000)"),
+    "time zone and locale": (
+        "import os, time, locale, decimal\nos.environ['TZ'] = 'Asia/Tokyo'\ntime.tzset()\ndecimal.getcontext().prec = 2",
+        "import time, decimal\nprint(time.timezone == 0 and decimal.getcontext().prec == 28)"),
+    "kept in types": (
+        "import numpy as np\nnp.set_printoptions(threshold=1)\nnp.seterr(all='raise')\nnp.array = None",
+        "import numpy as np\nprint(np.geterr()['over'] == 'warn' and np.array([1]).sum() == 1)"),
+    "a thread that goes on": (
+        "import threading, builtins\ndef go():\n    while True: builtins.secret = 1\nthreading.Thread(target=go, daemon=True).start()",
+        "import threading, builtins\nprint(threading.active_count() == 1 and not hasattr(builtins, 'secret'))"),
+    "files": (
+        "import os, tempfile\nfor top in (os.getcwd(), tempfile.gettempdir(), os.path.expanduser('~')):\n"
+        "    for name in ('pandas.py', 'sitecustomize.py', 'usercustomize.py', '.hidden', 'x.pth', 'sub/x'):\n"
+        "        path = os.path.join(top, name); os.makedirs(os.path.dirname(path), exist_ok=True); open(path, 'w').write('1/0')\n",
+        "import os, tempfile, pandas\nprint(not [n for top in (os.getcwd(), tempfile.gettempdir(), os.path.expanduser('~'))"
+        " for n in os.listdir(top)] and pandas.DataFrame is not None)"),
+}
+
+
+@pytest.mark.parametrize("poison, check", POISONS.values(), ids=POISONS.keys())
+def test_the_next_run_is_clean(server, poison, check):
+    on_every_slot(server, poison)
+    outputs = on_every_slot(server, check)
+    assert set(outputs) == {"True\n"}, outputs
+
+
+@pytest.mark.parametrize("poison, check", [POISONS[name] for name in ("patched library", "small numbers", "files", "names")])
+def test_the_poison_is_one(server, poison, check):
+    """The control: within one run the check sees it."""
+    run = post(server, poison + "\n" + check)
+    assert run["stdout"] != "True\n"
+
+
+RANDOM = {
+    "random": "import random\nprint(random.random())",
+    "numpy": "import numpy as np\nprint(np.random.rand())",
+    "numpy's generator": "import numpy as np\nprint(np.random.default_rng().random())",
+    "uuid1": "import uuid\nprint(uuid.uuid1().hex)",
+    "uuid4": "import uuid\nprint(uuid.uuid4().hex)",
+    "tempfile": "import tempfile\nprint(next(tempfile._get_candidate_names()))",
+    "secrets": "import secrets\nprint(secrets.token_hex())",
+    "authkey": "import multiprocessing\nprint(bytes(multiprocessing.current_process().authkey).hex())",
+}
+
+
+@pytest.mark.parametrize("code", RANDOM.values(), ids=RANDOM.keys())
+def test_random_numbers_differ(server, code):
+    """Also when the run before has set the seed: a fork must not repeat its neighbour."""
+    on_every_slot(server, "import random, numpy as np\nrandom.seed(1); np.random.seed(1)")
+    outputs = on_every_slot(server, code) + on_every_slot(server, code)
+    assert len(set(outputs)) == len(outputs)
+
+
+def test_no_memory_is_shared_for_writing(server):
+    """What several processes map for writing, one of them could change for all, the image of the interpreter first."""
+    run = attack(server, """
+for line in open("/proc/self/maps"):
+    permissions = line.split()[1]
+    if permissions[3] == "s": print(line)
+print("done")
+""", "ok")
+    assert run["stdout"] == "done\n"
+
+
+def test_the_interpreters_own_pages_are_its_own(server):
+    """Writes over every page of the heap that it can find by address; the others' are as they were."""
+    attack(server, """
+import ctypes
+for line in open("/proc/self/maps"):
+    span, permissions = line.split()[:2]
+    if permissions.startswith("rw") and "stack" not in line:
+        low, high = (int(x, 16) for x in span.split("-"))
+        ctypes.memset(low, 0xee, high - low)
+""", {"crashed", "timeout"}, limits={"wall_ms": 3000})
+    outputs = on_every_slot(server, "import numpy as np, pandas as pd\nprint(pd.Series(np.arange(5)).sum() == 10)")
+    assert set(outputs) == {"True\n"}
+
+
+def test_values_of_one_run_are_not_in_the_memory_of_the_next(make_server):
+    """On one slot: what a run allocated, it takes with it."""
+    server = make_server("--workers", "1", "--touched", "0", "--imports", "")
+    at_rest(server)
+    attack(server, "kept = [('can' + 'ary-%d' % i) * 100 for i in range(10000)]", "ok")
+    run = attack(server, r"""
+import ctypes, re
+hits = 0
+for line in open("/proc/self/maps"):
+    found = re.match(r"(\w+)-(\w+) r", line)
+    low, high = (int(x, 16) for x in found.groups()) if found else (0, 0)
+    if low and high < 1 << 47 and "[v" not in line and high - low < 1 << 28:
+        hits += len(re.findall(rb"can[a]ry-\d", ctypes.string_at(low, high - low)))
+print(hits)
+""", {"ok", "crashed", "memory_limit"})
+    assert run["stdout"] in ("0\n", "")

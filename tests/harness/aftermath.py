@@ -1,0 +1,137 @@
+"""What must hold after whatever a test has done to a server: it is the same process, its neighbours' runs were right all the
+time, the next run works, and it holds what it held before.
+
+    with unharmed(server):
+        …
+"""
+
+import json
+import os
+import threading
+from contextlib import contextmanager
+
+from harness import proc
+from harness.hatchery import eventually
+
+# Store that the C library keeps, not what leaks: drift over many runs is tested apart.
+RSS_SLACK_KB = 64 << 10
+
+WITNESS = {"code": "print(sum(i * i for i in range(3000)))"}
+WITNESS_SAYS = "8995500500\n"
+
+
+def template(server):
+    """The state of the one template, also of a server that is not healthy."""
+    return server.get("/health").json()["pool"]["templates"][0]
+
+
+def counters(server):
+    return server.get("/health").json()["pool"]["counters"]
+
+
+def strict_json(body):
+    """Parses what every JSON parser must take: UTF-8, and no NaN."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(body.decode("utf-8"), parse_constant=refuse)
+
+
+def is_full(server):
+    state = template(server)
+    return state["idle"] == state["workers"] and state["queued"] == 0
+
+
+def at_rest(server, seconds=20):
+    """What the server holds once every slot has an idle worker, and all that was thrown away is gone."""
+    workers = template(server)["workers"]
+    last = []
+
+    def steady():
+        try:
+            last[:] = [*last[-1:], server.snapshot()] if is_full(server) else []
+        except FileNotFoundError:  # the work directory is being emptied
+            return False
+        # One folder for the server, one for its trash, and three for each slot.
+        return len(last) == 2 and last[0].fds == last[1].fds and last[1].work_entries == 2 + 3 * workers and \
+            last[1].zombies == 0 and last[1].children == workers + 1
+
+    eventually(steady, seconds, f"the pool comes to rest; lately: {last}, {template(server)}")
+    return last[-1]
+
+
+class Witness(threading.Thread):
+    """Runs one small program after the other, and keeps what was wrong."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server = server
+        self.over = threading.Event()
+        self.runs, self.problems = 0, []
+
+    def run(self):
+        try:
+            connection = self.server.client()
+            while not (self.over.is_set() and self.runs):
+                connection.request("POST", "/v1/execute", json.dumps(WITNESS))
+                answer = connection.getresponse()
+                body = strict_json(answer.read())
+                self.runs += 1
+                if answer.status != 200 or (body["status"], body["stdout"]) != ("ok", WITNESS_SAYS):
+                    self.problems.append(f"{answer.status} {body}")
+                self.over.wait(0.03)
+            connection.close()
+        except Exception as problem:
+            self.problems.append(repr(problem))
+
+    def end(self):
+        self.over.set()
+        self.join(60)
+        assert not self.is_alive(), "a neighbour's run hangs"
+        assert not self.problems, self.problems[:3]
+        assert self.runs > 0
+
+
+def processes_of_workers(server, uid_base, n_workers):
+    """Processes that belong to a worker's uid, whoever is their parent."""
+    found = []
+    for pid in proc.pids():
+        uids = proc.status_field(pid, "Uid")
+        if uids and uid_base <= int(uids.split()[0]) < uid_base + n_workers and proc.state(pid) not in ("Z", "X", None):
+            found.append(pid)
+    return found
+
+
+def strays(server, uid_base):
+    """Processes with a worker's uid that are no child of the server, when each worker has a uid of its own."""
+    if os.geteuid() != 0 or not uid_base:
+        return []
+    everybody = processes_of_workers(server, uid_base, template(server)["workers"])
+    return [pid for pid in everybody if pid not in server.children() and proc.state(pid) not in ("Z", "X", None)]
+
+
+@contextmanager
+def unharmed(server, uid_base=0, baseline=None):
+    """baseline: what the server held when it was new, so that small leaks add up over many tests."""
+    baseline = baseline or at_rest(server)
+    pid, zygote = server.pid, template(server)
+    before = counters(server)
+    witness = Witness(server)
+    witness.start()
+    try:
+        yield
+    finally:
+        witness.over.set()
+    assert server.is_alive(), f"the server ended; its log:\n{server.log_tail()}"
+    witness.end()
+    assert server.pid == pid
+    assert server.run("print(1)")["stdout"] == "1\n"
+    eventually(lambda: not strays(server, uid_base), 10, "no process of a run is left")
+    after = at_rest(server)
+    now, state = counters(server), template(server)
+    assert (state["zygote_pid"], state["restarts"]) == (zygote["zygote_pid"], zygote["restarts"]), "the zygote was replaced"
+    assert (now["runs"]["lost"], now["quarantined"]) == (before["runs"]["lost"], before["quarantined"])
+    assert (after.fds, after.children, after.mounts) == (baseline.fds, baseline.children, baseline.mounts), \
+        f"{baseline} → {after}"
+    assert after.rss_kb < baseline.rss_kb + RSS_SLACK_KB, f"{baseline} → {after}"
