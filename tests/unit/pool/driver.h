@@ -1,7 +1,8 @@
 #pragma once
 /*
  * driver: a real pool with a real hatchery-python behind it, driven by poll() as any caller would.
- * The program is named by HATCHERY_PYTHON; without it these tests are skipped.
+ * The program is named by HATCHERY_PYTHON, or is the one of this build; without either these tests
+ * are skipped.
  */
 
 #include <poll.h>
@@ -159,11 +160,14 @@ static inline void run(Watched *watched, const char *code) {
         finish(watched);
 }
 
-static inline void assert_status(const Watched *watched, RunStatus status) {
-        if (watched->status != status)
-                fail_msg("it ended as %s and not as %s: %s", run_status_name(watched->status),
-                         run_status_name(status), watched->error);
-}
+/* A macro, so that a failure tells the line of the test. */
+#define assert_status(watched, wanted)                                                             \
+        do {                                                                                       \
+                if ((watched)->status != (wanted))                                                 \
+                        fail_msg("it ended as %s (signal %d, code %d) and not as %s: %s",          \
+                                 run_status_name((watched)->status), (watched)->signal,            \
+                                 (watched)->exit_code, run_status_name(wanted), (watched)->error); \
+        } while (0)
 
 /* It still does what it is for. */
 static inline void check_it_works(void) {
@@ -214,6 +218,17 @@ static inline pid_t only_worker(void) {
         return worker;
 }
 
+#ifndef BUILT_PYTHON
+#define BUILT_PYTHON ""
+#endif
+
+static inline const char *driver_program(void) {
+        const char *program = getenv("HATCHERY_PYTHON");
+
+        program = program && program[0] ? program : BUILT_PYTHON;
+        return access(program, X_OK) == 0 ? program : NULL;
+}
+
 static inline int driver_open(void **state) {
         driver = (Driver){
                 .template = {.name = "default", .workers = 1, .limits = limit_policy_standard()},
@@ -225,7 +240,7 @@ static inline int driver_open(void **state) {
                            .start_timeout_ms = 60000,
                            .log_level = "error"},
         };
-        driver.config.python_program = getenv("HATCHERY_PYTHON");
+        driver.config.python_program = driver_program();
         driver.config.worker_uid_base = geteuid() == 0 ? 200000 : 0;
         driver.config.templates = &driver.template;
         driver.config.n_templates = 1;
@@ -267,8 +282,7 @@ static inline int driver_close(void **state) {
 #define driver_run_tests(name, tests)                                                              \
         ({                                                                                         \
                 (void) signal(SIGPIPE, SIG_IGN);                                                   \
-                if (!getenv("HATCHERY_PYTHON"))                                                    \
+                if (!driver_program())                                                             \
                         (void) fprintf(stderr, "skipped: HATCHERY_PYTHON names no program\n");     \
-                getenv("HATCHERY_PYTHON") ? cmocka_run_group_tests_name(name, tests, NULL, NULL)   \
-                                          : 77;                                                    \
+                driver_program() ? cmocka_run_group_tests_name(name, tests, NULL, NULL) : 77;      \
         })
