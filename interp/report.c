@@ -30,7 +30,8 @@ static void write_all(int fd, Slice bytes) {
 }
 
 void report_send(Report *report) {
-        write_all(report->fd, buffer_slice(&report->pending));
+        if (report->fd >= 0)
+                write_all(report->fd, buffer_slice(&report->pending));
         report->pending.size = 0;
         if (report->pending.capacity > KEEP_CAPACITY)
                 buffer_done(&report->pending);

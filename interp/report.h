@@ -10,7 +10,7 @@
 #include "wire/run.h"
 
 typedef struct Report {
-        int fd;
+        int fd; /* -1: nobody listens, as in a rehearsal */
         Buffer pending;
         bool is_ended; /* RESULT_END has left; whatever still runs here adds nothing to it */
 } Report;

@@ -50,21 +50,39 @@ static _Noreturn void fail_in_python(const char *step) {
         fail(WORKER_FD_RESULT, step, why ? why : "no reason given");
 }
 
-/* A run of nothing: what a tiny run writes to is private to this process from then on, and it takes
- * no page fault. */
-static void rehearse(Worker *worker) {
-        static const char code[] = "print(end='')\n1";
+/* Returns 0, or -1 with a Python exception set: there is no namespace for a next run. */
+static int rehearse_source(Worker *worker, Slice source, uint64_t value_bytes) {
         Request request = {
-                .code = SLICE_LITERAL(code),
+                .code = source,
                 .options = {.flags = REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS,
-                            .value_bytes = 4096},
+                            .value_bytes = value_bytes},
         };
 
         (void) execute_run(&request, &worker->report);
         worker->report.pending.size = 0;
+        return execute_prepare();
+}
+
+/*
+ * Runs of nothing: what a small run writes to is private to this process from then on, and it takes
+ * no page fault. The list takes the general way of encoding a value, some hundred pages; the number
+ * the short one, twice, since the second finds other free memory than the first.
+ */
+static int rehearse(Worker *worker) {
+        static const Slice sources[] = {
+                SLICE_LITERAL("x = [i for i in (1, 2)]\nx"),
+                SLICE_LITERAL("print(end='')\n1 + 1"),
+                SLICE_LITERAL("print(end='')\n1 + 1"),
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(sources); i++) {
+                if (rehearse_source(worker, sources[i], 4096) < 0)
+                        return -1;
+        }
         /* The first pages of the request's store. */
         memset(worker->bytes.data, 0,
                worker->bytes.capacity < 8192 ? worker->bytes.capacity : 8192);
+        return 0;
 }
 
 static void prepare(Worker *worker) {
@@ -78,43 +96,39 @@ static void prepare(Worker *worker) {
         if (buffer_reserve(&worker->bytes, READ_SIZE) < 0)
                 fail(WORKER_FD_RESULT, "memory", strerror(ENOMEM));
         (void) PyGC_Enable();
-        if (worker->command->flags & SPAWN_REHEARSE) {
-                rehearse(worker);
-                if (execute_prepare() < 0)
-                        fail_in_python("namespace");
-        }
+        if (worker->command->flags & SPAWN_REHEARSE && rehearse(worker) < 0)
+                fail_in_python("rehearsal");
 }
 
-static void practise_source(Worker *worker, PyObject *source) {
-        Request request = {
-                .code = slice_of(PyBytes_AS_STRING(source), (size_t) PyBytes_GET_SIZE(source)),
-                .options = {.flags = REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS,
-                            .value_bytes = 1 << 20},
-        };
+static Slice slice_of_bytes(PyObject *bytes) {
+        return slice_of(PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes));
+}
 
-        if (execute_prepare() == 0)
-                (void) execute_run(&request, &worker->report);
-        worker->report.pending.size = 0;
+static int practise(Worker *worker, PyObject *sources) {
+        for (unsigned i = 0; i < TINY_TIMES; i++) {
+                if (rehearse(worker) < 0)
+                        return -1;
+        }
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(sources); i++) {
+                if (rehearse_source(worker, slice_of_bytes(PyList_GET_ITEM(sources, i)), 1 << 20) <
+                    0)
+                        return -1;
+        }
+        return 0;
 }
 
 int worker_practise(const char *warm_up, unsigned times) {
         _pyowned_ PyObject *sources = runtime_call(RUNTIME_CORPUS, "(z)", warm_up);
         Worker worker = {.report = REPORT_INIT(-1)};
+        int r = 0;
 
-        if (!sources || buffer_reserve(&worker.bytes, READ_SIZE) < 0)
+        if (!sources || buffer_reserve(&worker.bytes, READ_SIZE) < 0 || execute_prepare() < 0)
                 return -1;
-        for (unsigned i = 0; i < times; i++) {
-                for (unsigned j = 0; j < TINY_TIMES; j++) {
-                        if (execute_prepare() < 0)
-                                return -1;
-                        rehearse(&worker);
-                }
-                for (Py_ssize_t j = 0; j < PyList_GET_SIZE(sources); j++)
-                        practise_source(&worker, PyList_GET_ITEM(sources, j));
-        }
+        for (unsigned i = 0; i < times && r == 0; i++)
+                r = practise(&worker, sources);
         buffer_done(&worker.bytes);
         buffer_done(&worker.report.pending);
-        return 0;
+        return r;
 }
 
 void worker_record(void *warm_up) {

@@ -190,6 +190,22 @@ static int make_image(const Zygote *zygote, const ZygoteOptions *options) {
         return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail(zygote, "the zygote stays dumpable") : 0;
 }
 
+/* Workers close what they do not know, so a file that a library keeps open would be missing there, or
+ * worse, another one. */
+static void warn_of_open_files(const Zygote *zygote) {
+        char path[64], target[256];
+
+        for (int fd = STDERR_FILENO + 1; fd < 1024; fd++) {
+                ssize_t n;
+
+                (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+                n = fd == zygote->socket_fd ? -1 : readlink(path, target, sizeof(target));
+                if (n >= 0)
+                        log_warning("the imports left a file open that workers will not have: %.*s",
+                                    (int) n, target);
+        }
+}
+
 /* Everything that is done once. Returns 0, or -1 after a report. */
 static int warm_up(Zygote *zygote, const ZygoteOptions *options) {
         _pyowned_ PyObject *frozen = NULL, *versions = NULL;
@@ -202,6 +218,7 @@ static int warm_up(Zygote *zygote, const ZygoteOptions *options) {
                 return fail_in_python(zygote, "warm-up");
         if (check_threads(zygote) < 0)
                 return -1;
+        warn_of_open_files(zygote);
         versions = versions_of(options);
         text = versions ? PyUnicode_AsUTF8(versions) : NULL;
         if (!text)

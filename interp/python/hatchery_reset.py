@@ -40,7 +40,7 @@ TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
 SYS_OBJECTS = ("argv", "path", "meta_path", "path_hooks", "path_importer_cache", "displayhook", "excepthook",
                "unraisablehook", "breakpointhook", "modules", "warnoptions", "dont_write_bytecode", "ps1", "ps2",
                "tracebacklimit", "__stdin__", "__stdout__", "__stderr__")
-STREAMS = (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w"))
+STREAMS = (("stdin", 0), ("stdout", 1), ("stderr", 2))
 MISSING = object()
 
 
@@ -140,14 +140,13 @@ def _sys_objects():
 
 # ── Streams ──
 
-def _new_stream(number, mode):
+def new_stream(number, name):
     """As create_stdio() in CPython's pylifecycle.c makes it when streams are not buffered."""
-    if mode == "r":
-        raw = io.BufferedReader(io.FileIO(number, "rb", closefd=False))
-    else:
-        raw = io.FileIO(number, "wb", closefd=False)
-    stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace" if number == 2 else "surrogateescape", "\n",
-                              write_through=mode == "w")
+    mode = "w" if number else "r"
+    raw = io.FileIO(number, mode + "b", closefd=False)
+    raw.name = f"<{name}>"
+    stream = io.TextIOWrapper(raw if number else io.BufferedReader(raw), "utf-8",
+                              "backslashreplace" if number == 2 else "surrogateescape", "\n", write_through=number > 0)
     stream.mode = mode
     return stream
 
@@ -168,8 +167,8 @@ def note_stdin():
 
 
 def _streams():
-    states = {name: _stream_state(getattr(sys, name)) for name, _, _ in STREAMS}
-    current = {name: getattr(sys, name) for name, _, _ in STREAMS}
+    states = {name: _stream_state(getattr(sys, name)) for name, _ in STREAMS}
+    current = {name: getattr(sys, name) for name, _ in STREAMS}
 
     def restore():
         if _Stdin.was_given:
@@ -178,14 +177,14 @@ def _streams():
             os.dup2(fd, 0, inheritable=True)
             os.close(fd)
             current["stdin"] = None
-        for name, number, mode in STREAMS:
+        for name, number in STREAMS:
             stream = current[name]
             try:
                 whole = stream is not None and _stream_state(stream) == states[name]
             except ValueError:
                 whole = False  # detached
             if not whole:
-                current[name] = stream = _new_stream(number, mode)
+                current[name] = stream = new_stream(number, name)
                 setattr(sys, f"__{name}__", stream)
             setattr(sys, name, stream)
 

@@ -22,8 +22,8 @@ import hatchery_corpus
 import hatchery_displays
 from hatchery_displays import begin as begin_displays
 from hatchery_displays import encode_value, show_figures
-from hatchery_reset import make_new, note_stdin, take_baseline
 from hatchery_failures import SOURCE, describe, failure_text
+from hatchery_reset import make_new, new_stream, note_stdin, take_baseline
 from hatchery_values import NotJson, TooLarge, json_text, plain_text, quote, quoted_repr
 
 AST = ast.PyCF_ONLY_AST
@@ -44,9 +44,13 @@ at_fork_callbacks = []
 def watch_at_fork_registrations():
     register = os.register_at_fork
 
-    def register_at_fork(*, before=None, after_in_child=None, after_in_parent=None):
-        register(before=before, after_in_child=after_in_child, after_in_parent=after_in_parent)
+    def register_at_fork(**callbacks):
+        register(**callbacks)
+        after_in_child = callbacks.get("after_in_child")
         if after_in_child and getattr(after_in_child, "__module__", None) not in sys.stdlib_module_names:
+            # What comes before the fork and after it belongs together: a lock is taken, and released.
+            if "before" in callbacks:
+                at_fork_callbacks.append(callbacks["before"])
             at_fork_callbacks.append(after_in_child)
 
     os.register_at_fork = posix.register_at_fork = register_at_fork
@@ -83,6 +87,21 @@ def corpus(warm_up):
     return [source.encode() for source in sources]
 
 
+def make_output_streams():
+    """Text streams remember whether their file can be sought in. A worker's are pipes, the zygote's own are not."""
+    kept = os.dup(1), os.dup(2)
+    reader, writer = os.pipe()
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(writer, number)
+        stream = new_stream(number, name)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    for number, fd in enumerate(kept, 1):
+        os.dup2(fd, number)
+    for fd in (*kept, reader, writer):
+        os.close(fd)
+
+
 def before_forking():
     os.register_at_fork = posix.register_at_fork = original_register_at_fork
     hatchery_displays.install()
@@ -90,6 +109,7 @@ def before_forking():
     # The isolated start leaves it out; a program expects to import the files beside it.
     sys.path.insert(0, "")
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    make_output_streams()
     # What libraries have registered belongs to the zygote; a run's own callbacks are run at its end.
     atexit._clear()
     gc.collect()

@@ -59,12 +59,13 @@ def test_a_prelude_that_fails(make_zygote, tmp_path):
     assert "ZeroDivisionError" in make_zygote("--prelude", str(prelude)).failure
 
 
-def test_warm_up(make_zygote, tmp_path):
+def test_warm_up_shares_what_it_imports_and_nothing_else(make_zygote, tmp_path):
     warm_up = tmp_path / "warm_up.py"
-    warm_up.write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nimport colorsys\n")
+    warm_up.write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nimport colorsys\nx = 1\n")
     zygote = make_zygote("--warm-up", str(warm_up))
     assert (tmp_path / "ran").exists()
-    assert zygote.run("import sys\n'colorsys' in sys.modules").value["text/plain"] == "False"
+    outcome = zygote.run("import sys\n['colorsys' in sys.modules, 'x' in globals()]")
+    assert outcome.value["application/json"] == [True, False]
 
 
 def test_a_warm_up_that_fails_is_no_failure(make_zygote, tmp_path):
