@@ -1,0 +1,136 @@
+"""Runs that are under way, and the processes that a fault is brought to."""
+
+import os
+import signal
+import subprocess
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness import proc
+from harness.aftermath import at_rest, counters, template
+from harness.hatchery import eventually
+
+# Servers of one test import nothing, so that they start at once.
+BARE = ("--imports", "")
+
+
+class Under(threading.Thread):
+    """A request under way; answer() waits for what came of it."""
+
+    def __init__(self, server, code, **fields):
+        super().__init__(daemon=True)
+        self.server, self.body = server, {"code": code, **fields}
+        self.response, self.problem = None, None
+        self.start()
+
+    def run(self):
+        try:
+            self.response = self.server.post("/v1/execute", self.body, timeout=90)
+        except Exception as problem:
+            self.problem = problem
+
+    def answer(self):
+        self.join(90)
+        assert not self.is_alive(), f"no answer; the log:\n{self.server.log_tail()}"
+        if self.problem:
+            raise self.problem
+        return self.response
+
+    def result(self):
+        answer = self.answer()
+        assert answer.status == 200, answer
+        return answer.json()
+
+
+def marked(mark, seconds):
+    """A program that shows from outside which process runs it."""
+    return f"""
+import ctypes, time
+print("before", flush=True)
+ctypes.CDLL(None).prctl(15, b"{mark}")
+time.sleep({seconds})
+print("after")
+"""
+
+
+def marked_pids(server, mark):
+    found = []
+    for pid in server.children():
+        try:
+            if Path(f"/proc/{pid}/comm").read_text().strip() == mark:
+                found.append(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
+def start_marked(server, count, seconds, mark="busy"):
+    """So many runs under way, and the processes that run them."""
+    under = [Under(server, marked(mark, seconds)) for _ in range(count)]
+    pids = eventually(lambda: len(marked_pids(server, mark)) == count and marked_pids(server, mark), 20, "the runs began")
+    return under, pids
+
+
+def idle_pids(server):
+    """When every slot is idle: the workers."""
+    at_rest(server)
+    return server.workers()
+
+
+def kill_and_wait(pids):
+    """Until they are dead: a process that is only about to die may still take a run, which then says that it was killed."""
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: all(proc.state(pid) in (None, "Z", "X") for pid in pids), 10, "they are dead")
+
+
+def kill_zygote(server, number=signal.SIGKILL):
+    state = template(server)
+    os.kill(state["zygote_pid"], number)
+    return state
+
+
+def replaced(server, before):
+    """Waits until another zygote serves; returns the state."""
+
+    def ready():
+        now = template(server)
+        return now if now["ready"] and now["generation"] > before["generation"] else None
+
+    return eventually(ready, 30, "a new zygote serves")
+
+
+def nothing_lost(server):
+    now = counters(server)
+    assert (now["runs"]["lost"], now["quarantined"]) == (0, 0)
+    return True
+
+
+def refused(answer):
+    """A 503 in the stated form, which says when to come again."""
+    assert answer.status == 503, answer
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.json()["status"] == 503 and answer.json()["detail"]
+    return True
+
+
+def gone(processes):
+    """Whether none of {pid: start time} lives."""
+    return not [pid for pid, start in processes.items() if proc.is_same_alive(pid, start)]
+
+
+@contextmanager
+def small_disk(folder, options):
+    """A tmpfs of its own on the folder; skips where that cannot be mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,{options}", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
