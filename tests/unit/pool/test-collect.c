@@ -59,7 +59,6 @@ static void expect_skipped(const char *reason) {
 }
 
 static void test_files_come_back_in_order(void **state) {
-        _autoclose_ int below_fd = -1;
 
         file_write(folder.fd, "b.bin", "\0\1\2", 3);
         file_make(folder.fd, "a.txt");
@@ -269,7 +268,6 @@ static void test_the_work_of_matching_is_bounded(void **state) {
 
 static void test_no_descriptor_is_left_open(void **state) {
         unsigned before = count_open_descriptors();
-        _autoclose_ int below_fd = -1;
 
         file_make(folder.fd, "a");
         assert_int_equal(symlinkat("a", folder.fd, "link"), 0);
