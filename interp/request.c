@@ -14,6 +14,8 @@ void request_done(Request *request) {
 }
 
 RequestParse request_scan(RequestScan *scan, Slice bytes) {
+        if (bytes.size > REQUEST_BYTES_MAX)
+                return REQUEST_MALFORMED;
         for (;;) {
                 Slice rest = slice_of(bytes.data + scan->offset, bytes.size - scan->offset);
                 FrameHeader header;
@@ -36,7 +38,7 @@ RequestParse request_scan(RequestScan *scan, Slice bytes) {
                         break;
                 }
                 scan->offset += used;
-                if (++scan->n_frames > REQUEST_FRAMES_MAX || scan->offset > REQUEST_BYTES_MAX)
+                if (++scan->n_frames > REQUEST_FRAMES_MAX)
                         return REQUEST_MALFORMED;
                 if (frame.kind == REQUEST_END)
                         return REQUEST_COMPLETE;

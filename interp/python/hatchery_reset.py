@@ -34,18 +34,16 @@ import tempfile
 import time
 import warnings
 
+from hatchery_libraries import LIBRARIES, Doubt
+
 # By _signal, without the enumerations that the module signal wraps around it: a third of the time of a reset.
 SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
 SYS_OBJECTS = ("argv", "path", "meta_path", "path_hooks", "path_importer_cache", "displayhook", "excepthook",
                "unraisablehook", "breakpointhook", "modules", "warnoptions", "dont_write_bytecode", "ps1", "ps2",
-               "tracebacklimit", "__stdin__", "__stdout__", "__stderr__")
+               "tracebacklimit")
 STREAMS = (("stdin", 0), ("stdout", 1), ("stderr", 2))
 MISSING = object()
-
-
-class Doubt(Exception):
-    """The worker cannot be made new."""
 
 
 class _Steps:
@@ -185,8 +183,8 @@ def _streams():
                 whole = False  # detached
             if not whole:
                 current[name] = stream = new_stream(number, name)
-                setattr(sys, f"__{name}__", stream)
             setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
     return restore
 
@@ -308,116 +306,13 @@ def _locale():
     return restore
 
 
-def _logging():
-    logging = sys.modules["logging"]
-    root, manager = logging.root, logging.root.manager
-    state = root.level, list(root.handlers), list(root.filters), root.disabled, manager.disable
-    names = set(manager.loggerDict)
-
-    def restore():
-        if (root.level, root.handlers, root.filters, root.disabled, manager.disable) != state:
-            root.setLevel(state[0])
-            root.handlers[:], root.filters[:], root.disabled = state[1], state[2], state[3]
-            manager.disable = state[4]
-        if len(manager.loggerDict) != len(names):
-            for name in set(manager.loggerDict) - names:
-                del manager.loggerDict[name]
-
-    return restore
-
-
-def _decimal():
-    decimal = sys.modules["decimal"]
-    context = decimal.getcontext().copy()
-    set_context = decimal.setcontext
-
-    def restore():
-        set_context(context.copy())
-
-    return restore
-
-
-def _numpy():
-    numpy = sys.modules["numpy"]
-    get_options, set_options = numpy.get_printoptions, numpy.set_printoptions
-    get_errors, set_errors = numpy.geterr, numpy.seterr
-    options, errors = get_options(), get_errors()
-
-    def restore():
-        if get_options() != options:
-            set_options(**options)
-        if get_errors() != errors:
-            set_errors(**errors)
-
-    return restore
-
-
-def _numpy_random():
-    """The state is looked at in memory, since getting it costs more than a tiny run."""
-    import ctypes
-    module = sys.modules["numpy.random"]
-    set_state, array, urandom = module.set_state, sys.modules["numpy"].frombuffer, os.urandom
-    generator = module.mtrand._rand._bit_generator
-    if type(generator).__name__ != "MT19937":
-        raise Doubt("numpy's global generator is not the usual one")
-    address = generator.ctypes.state_address
-    look = ctypes.string_at
-    seen = [look(address, 2500)]
-
-    def restore():
-        if look(address, 2500) != seen[0]:
-            set_state(("MT19937", array(urandom(2496), "u4"), 624, 0, 0.0))
-            seen[0] = look(address, 2500)
-
-    return restore
-
-
-def _copy_tree(tree):
-    return {key: _copy_tree(item) if isinstance(item, dict) else item for key, item in tree.items()}
-
-
-def _put_tree_back(tree, before):
-    for key in set(tree) - set(before):
-        del tree[key]
-    for key, item in before.items():
-        if isinstance(item, dict):
-            _put_tree_back(tree.setdefault(key, {}), item)
-        else:
-            tree[key] = item
-
-
-def _pandas():
-    options = sys.modules["pandas._config.config"]._global_config
-    before = _copy_tree(options)
-
-    def restore():
-        if options != before:
-            _put_tree_back(options, before)
-
-    return restore
-
-
-def _matplotlib():
-    settings = sys.modules["matplotlib"].rcParams
-    before = dict(dict.items(settings))
-
-    def restore():
-        if dict.__ne__(settings, before):
-            dict.clear(settings)
-            dict.update(settings, before)
-
-    return restore
-
-
 ALWAYS = (_modules, _builtins, _sys_objects, _streams, _environment, _places, _signals, _random_module, _warnings, _locale)
-IF_LOADED = (("logging", _logging), ("decimal", _decimal), ("numpy", _numpy), ("numpy.random", _numpy_random),
-             ("pandas._config.config", _pandas), ("matplotlib", _matplotlib))
 
 
 def take_baseline():
     """Records what "new" is; before the first run."""
     steps = [step() for step in ALWAYS]
-    steps += [step() for name, step in IF_LOADED if name in sys.modules]
+    steps += [step() for name, step in LIBRARIES if name in sys.modules]
     steps.append(_collector())
     _Steps.restore = steps
 

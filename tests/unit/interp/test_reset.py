@@ -107,6 +107,13 @@ def test_put_back_what_a_request_brings(worker):
     assert again(worker, "input()", stdin=b"again").value["text/plain"] == "'again'"
 
 
+def test_streams_stay_whole_after_one_was_made_anew(worker):
+    again(worker, "import sys\nsys.stdout.close()\nsys.stdin.close()")
+    for _ in range(3):
+        outcome = again(worker, "import sys\nprint('x', file=sys.__stdout__)\nsys.stdout is sys.__stdout__, sys.stdin.closed")
+        assert (outcome.stdout, outcome.value["text/plain"]) == (b"x\n", "(True, False)")
+
+
 def test_random_state_is_new(worker):
     code = "import random, numpy\nrandom.seed(1)\nnumpy.random.seed(1)"
     probe = "import random, numpy\n[random.random(), random.gauss(0, 1), numpy.random.random()]"
