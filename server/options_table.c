@@ -260,7 +260,7 @@ void option_table_print_help(const OptionTable *table) {
         }
         (void) printf(
                 "\nOther variables of the environment:\n"
-                "  EXECUTION_TIMEOUT=SECONDS    as --wall-ms, in seconds; raises --max-wall-ms "
-                "when that is less\n"
+                "  EXECUTION_TIMEOUT=SECONDS    as --wall-ms, in seconds; raises --cpu-ms and both "
+                "maxima\n                               where they are less\n"
                 "  PREINSTALL_LIBS=NAMES        modules or packages imported beside --imports\n");
 }

@@ -43,6 +43,8 @@ static const char *reason_of(int status) {
                 return "Unprocessable Content";
         case 429:
                 return "Too Many Requests";
+        case 499:
+                return "Client Closed Request";
         case 500:
                 return "Internal Server Error";
         case 503:

@@ -4,11 +4,16 @@
 #include <h2o.h>
 #include <openssl/err.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
-static int complain(const char *path) {
+static int complain(const char *option, const char *path) {
         const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
-        (void) fprintf(stderr, "hatchery: %s: %s\n", path,
+        /* OpenSSL's reason for a file that it cannot open is "system lib". */
+        if (access(path, R_OK) < 0)
+                reason = strerror(errno);
+        (void) fprintf(stderr, "hatchery: --%s %s: %s\n", option, path,
                        reason ? reason : "TLS cannot be set up");
         ERR_clear_error();
         return -EINVAL;
@@ -22,12 +27,12 @@ int tls_context_new(const char *certificate, const char *key, SSL_CTX **ret_cont
         int r = 0;
 
         if (!context || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1)
-                r = complain(certificate);
+                r = complain("tls-certificate", certificate);
         else if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
-                r = complain(certificate);
+                r = complain("tls-certificate", certificate);
         else if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
                  SSL_CTX_check_private_key(context) != 1)
-                r = complain(key);
+                r = complain("tls-key", key);
         if (r < 0) {
                 SSL_CTX_free(context);
                 return r;

@@ -167,6 +167,26 @@ static void explain_signal(const RunResult *result, char *ret_text, size_t size)
                                 result->signal, name ? name : "?");
 }
 
+/* A stream may be longer than its limit and yet not be the reason: where output is cut, only files
+ * end a run. */
+static void explain_output(const RunResult *result, char *ret_text, size_t size) {
+        const uint64_t *limits = result->limits.of;
+        bool is_long = false;
+
+        for (int i = 0; i < _RUN_STREAMS; i++)
+                is_long = is_long || result->output[i].total_bytes > limits[LIMIT_OUTPUT_BYTES];
+        if (is_long)
+                (void) snprintf(ret_text, size,
+                                "The run was ended when it wrote more than %" PRIu64
+                                " bytes to one of its streams, or more than %" PRIu64
+                                " MB of files.",
+                                limits[LIMIT_OUTPUT_BYTES], limits[LIMIT_DISK_MB]);
+        else
+                (void) snprintf(ret_text, size,
+                                "The run was ended when it had more than %" PRIu64 " MB of files.",
+                                limits[LIMIT_DISK_MB]);
+}
+
 bool answer_explain(const RunResult *result, char *ret_text, size_t size) {
         const uint64_t *limits = result->limits.of;
 
@@ -192,11 +212,7 @@ bool answer_explain(const RunResult *result, char *ret_text, size_t size) {
                                 limits[LIMIT_MEMORY_MB]);
                 return true;
         case RUN_OUTPUT_LIMIT:
-                (void) snprintf(ret_text, size,
-                                "The run was ended when it wrote more than %" PRIu64
-                                " bytes to one of its streams, or more than %" PRIu64
-                                " MB of files.",
-                                limits[LIMIT_OUTPUT_BYTES], limits[LIMIT_DISK_MB]);
+                explain_output(result, ret_text, size);
                 return true;
         case RUN_VIOLATION:
                 (void) snprintf(ret_text, size,

@@ -14,9 +14,14 @@ static void write_links(JsonWriter *writer) {
         static const struct {
                 const char *name, *path;
         } links[] = {
-                {"execute", "/v1/execute"},     {"batch", "/v1/batch"},
-                {"templates", "/v1/templates"}, {"capabilities", "/v1/capabilities"},
-                {"health", "/health"},          {"ready", "/ready"},
+                {"execute", "/v1/execute"},
+                {"batch", "/v1/batch"},
+                {"templates", "/v1/templates"},
+                {"capabilities", "/v1/capabilities"},
+                {"health", "/health"},
+                {"ready", "/ready"},
+                {"data_analysis", "/api/execute"},
+                {"code_sandbox", "/execute_code"},
         };
 
         json_begin_object(writer);

@@ -179,7 +179,7 @@ static void test_verdicts_are_explained(void **state) {
                  "of wall time.\",\"traceback\":null,\"line\":null},\"exit_code\":null,\"usage\""},
                 {RUN_CPU_LIMIT, 0, "30000 ms of processor time"},
                 {RUN_MEMORY_LIMIT, 0, "512 MB of memory"},
-                {RUN_OUTPUT_LIMIT, 0, "more than 1048576 bytes"},
+                {RUN_OUTPUT_LIMIT, 0, "had more than 64 MB of files."},
                 {RUN_VIOLATION, SIGSYS, "\"signal\":31"},
                 {RUN_CRASHED, SIGSEGV, "signal 11 (SIGSEGV)"},
                 {RUN_CRASHED, 40, "signal 40 (SIG?)"},
@@ -194,6 +194,13 @@ static void test_verdicts_are_explained(void **state) {
                 result.signal = cases[i].signal;
                 assert_says(&result, &plain, cases[i].says);
         }
+}
+
+static void test_a_long_stream_is_named(void **state) {
+        RunResult result = result_of(RUN_OUTPUT_LIMIT);
+
+        result.output[RUN_STDERR].total_bytes = 1048577;
+        assert_says(&result, &plain, "wrote more than 1048576 bytes to one of its streams");
 }
 
 static void test_an_exit_is_no_error(void **state) {
@@ -361,6 +368,7 @@ int main(void) {
                 cmocka_unit_test(test_files),
                 cmocka_unit_test(test_exceptions),
                 cmocka_unit_test(test_verdicts_are_explained),
+                cmocka_unit_test(test_a_long_stream_is_named),
                 cmocka_unit_test(test_an_exit_is_no_error),
                 cmocka_unit_test(test_without_streams),
                 cmocka_unit_test(test_no_room),
