@@ -2,9 +2,7 @@
 
 #include "pool/collect.h"
 
-#include <linux/capability.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "folders.h"
@@ -59,6 +57,7 @@ static void expect_skipped(const char *reason) {
 }
 
 static void test_files_come_back_in_order(void **state) {
+        _autoclose_ int below_fd = -1;
 
         file_write(folder.fd, "b.bin", "\0\1\2", 3);
         file_make(folder.fd, "a.txt");
@@ -138,18 +137,6 @@ static void test_what_is_no_file_is_not_read(void **state) {
         collect("socket");
         assert_int_equal(collection.n_files, 1);
         assert_non_null(collection.files[0].skipped);
-}
-
-/* Root's power to open whatever it likes: taken away, or given back. Nothing changes for another
- * user. */
-static void set_override(bool on) {
-        struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-        struct __user_cap_data_struct sets[2];
-        uint32_t powers = 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH;
-
-        assert_int_equal(syscall(SYS_capget, &head, sets), 0);
-        sets[0].effective = on ? sets[0].permitted : sets[0].effective & ~powers;
-        assert_int_equal(syscall(SYS_capset, &head, sets), 0);
 }
 
 static void test_an_unreadable_file_is_named(void **state) {
@@ -252,6 +239,7 @@ static void test_the_work_of_matching_is_bounded(void **state) {
 
         for (size_t i = 0; i < sizeof(pattern); i++)
                 pattern[i] = i % 2 ? 'a' : '*';
+        pattern[sizeof(pattern) - 1] = 'x'; /* which no name ends with */
         for (size_t i = 0; i < N_ELEMENTS(patterns); i++)
                 patterns[i] = slice_of(pattern, sizeof(pattern));
         for (unsigned i = 0; i < 200; i++) {
@@ -263,6 +251,7 @@ static void test_the_work_of_matching_is_bounded(void **state) {
         assert_int_equal(collect_files(folder.fd, patterns, N_ELEMENTS(patterns), FILES_MAX,
                                        BYTES_MAX, &collection),
                          0);
+        assert_int_equal(collection.n_files, 0);
         assert_true(collection.truncated);
 }
 
