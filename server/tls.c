@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 static int complain(const char *option, const char *path) {
-        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+        const char *reason = ERR_reason_error_string(ERR_peek_error());
 
-        /* OpenSSL's reason for a file that it cannot open is "system lib". */
+        /* The first error is the cause, the last one only says "PEM lib"; of a file that cannot be
+         * opened neither says why. */
         if (access(path, R_OK) < 0)
                 reason = strerror(errno);
         (void) fprintf(stderr, "hatchery: --%s %s: %s\n", option, path,
