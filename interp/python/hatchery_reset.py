@@ -3,8 +3,9 @@
 This is hygiene between runs that trust each other, and no isolation: code that wants to leave something behind can. Each
 of these is compared with what it was before the first run, and put back if it differs:
 
-- the module __main__ and its namespace; sys.modules (what the run imported is removed, what it replaced or removed
-  is put back; the attributes of modules are not compared, but those of builtins are);
+- the module __main__ and its namespace; sys.modules (what the run imported is removed, but for extension modules of the
+  standard library; what it replaced or removed is put back; the attributes of modules are not compared, but those of
+  builtins are);
 - os.environ, the time zone, the working directory, the umask;
 - sys.argv, path, meta_path, path_hooks, path_importer_cache, stdin, stdout, stderr, the hooks, trace and profile
   functions, the recursion limit, the switch interval, the limit of digits;
@@ -14,8 +15,8 @@ of these is compared with what it was before the first run, and put back if it d
 - numpy's print options and error state; pandas' options; matplotlib's rcParams and figures; linecache, tempfile.
 
 Doubt retires the worker instead: a thread or a child process that lives on, an open descriptor, a standard stream that
-now leads elsewhere, a limit that was lowered, memory that was not given back, an extension module that the run loaded (many
-cannot be loaded twice), or anything of the above that cannot be put back.
+now leads elsewhere, a limit that was lowered, memory that was not given back, an extension module of others that the run loaded
+(many cannot be loaded twice), or anything of the above that cannot be put back.
 """
 
 import _random
@@ -69,7 +70,7 @@ def _put_back(thing, copy):
 
 def _modules():
     modules, before = sys.modules, dict(sys.modules)
-    main = before.pop("__main__", None)
+    before.pop("__main__", None)
 
     def restore():
         modules.pop("__main__", None)
@@ -77,20 +78,23 @@ def _modules():
             return
         for name, module in list(modules.items()):
             if name not in before:
-                _forget(name, module)
+                forget(name, module)
         _put_back(modules, before)
 
-    def _forget(name, module):
+    def forget(name, module):
         spec = getattr(module, "__spec__", None)
         loader = getattr(spec, "loader", None)
         if isinstance(loader, importlib.machinery.ExtensionFileLoader):
-            raise Doubt(f"the extension module {name} was loaded")
+            if name.partition(".")[0] not in sys.stdlib_module_names:
+                raise Doubt(f"the extension module {name} was loaded")
+            # Those of the standard library stay: a Python may have `math` as one.
+            before[name] = module
+            return
         parent, _, child = name.rpartition(".")
         parent = before.get(parent)
         if parent is not None and parent.__dict__.get(child) is module:
             delattr(parent, child)
 
-    del main
     return restore
 
 

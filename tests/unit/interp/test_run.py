@@ -277,7 +277,9 @@ def test_exception(run):
     assert outcome.error["message"] == "division by zero"
     lines = outcome.error["traceback"].splitlines()
     assert lines[0] == "Traceback (most recent call last):"
-    assert lines[1:5:2] == ['  File "<snippet>", line 4, in <module>', '  File "<snippet>", line 2, in f']
+    assert [line for line in lines if "File" in line] == \
+        ['  File "<snippet>", line 4, in <module>', '  File "<snippet>", line 2, in f']
+    assert "    return 1 / x" in lines
     assert lines[-1] == "ZeroDivisionError: division by zero"
     assert outcome.line == 2
     assert outcome.stderr == b""
