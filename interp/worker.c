@@ -64,13 +64,12 @@ static int rehearse_source(Worker *worker, Slice source, uint64_t value_bytes) {
 }
 
 /*
- * Runs of nothing: what a small run writes to is private to this process from then on, and it takes
- * no page fault. The list takes the general way of encoding a value, some hundred pages; the number
- * the short one, twice, since the second finds other free memory than the first.
+ * A run of nothing: what a small run writes to is private to this process from then on, and it
+ * takes no page fault. Twice, since the second finds other free memory than the first. The general
+ * way of encoding a value is left out: some hundred pages in every spare, for some runs.
  */
 static int rehearse(Worker *worker) {
         static const Slice sources[] = {
-                SLICE_LITERAL("x = [i for i in (1, 2)]\nx"),
                 SLICE_LITERAL("print(end='')\n1 + 1"),
                 SLICE_LITERAL("print(end='')\n1 + 1"),
         };
@@ -117,8 +116,9 @@ static int practise(Worker *worker, PyObject *sources) {
         return 0;
 }
 
-int worker_practise(const char *warm_up, unsigned times) {
-        _pyowned_ PyObject *sources = runtime_call(RUNTIME_CORPUS, "(z)", warm_up);
+int worker_practise(const char *warm_up, bool common_only, unsigned times) {
+        _pyowned_ PyObject *sources =
+                runtime_call(RUNTIME_CORPUS, "(zi)", warm_up, (int) common_only);
         Worker worker = {.report = REPORT_INIT(-1)};
         int r = 0;
 
@@ -136,7 +136,7 @@ void worker_record(void *warm_up) {
         Worker worker = {.command = &command, .report = REPORT_INIT(-1)};
 
         prepare(&worker);
-        (void) worker_practise(warm_up, 1);
+        (void) worker_practise(warm_up, true, 1);
 }
 
 static ssize_t read_some(Worker *worker, size_t wanted) {

@@ -1,6 +1,7 @@
 #pragma once
 /* worker: what a forked copy of the zygote does for the rest of its life. */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "wire/zygote.h"
@@ -12,7 +13,7 @@ _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent);
  * NULL), so many times, as runs whose results are dropped. In the zygote this imports what modules
  * put off until they are used, fills caches, and lets CPython specialize the bytecode, all of which
  * workers then share. Returns 0, or -1 with a Python exception set. */
-int worker_practise(const char *warm_up, unsigned times);
+int worker_practise(const char *warm_up, bool common_only, unsigned times);
 
-/* The same once, in a process that is thrown away, for touch_record(). */
+/* The common part of it once, in a process that is thrown away, for touch_record(). */
 void worker_record(void *warm_up);

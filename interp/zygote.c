@@ -190,8 +190,8 @@ static int make_image(const Zygote *zygote, const ZygoteOptions *options) {
         return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail(zygote, "the zygote stays dumpable") : 0;
 }
 
-/* Workers close what they do not know, so a file that a library keeps open would be missing there, or
- * worse, another one. */
+/* Workers close what they do not know, so a file that a library keeps open would be missing there,
+ * or worse, another one. */
 static void warn_of_open_files(const Zygote *zygote) {
         char path[64], target[256];
 
@@ -214,7 +214,7 @@ static int warm_up(Zygote *zygote, const ZygoteOptions *options) {
         if (start_python(zygote, options) < 0 || import_modules(zygote, options) < 0 ||
             run_prelude(zygote, options) < 0 || report_progress(zygote, "warm-up") < 0)
                 return -1;
-        if (worker_practise(options->warm_up, PRACTICE_TIMES) < 0)
+        if (worker_practise(options->warm_up, false, PRACTICE_TIMES) < 0)
                 return fail_in_python(zygote, "warm-up");
         if (check_threads(zygote) < 0)
                 return -1;

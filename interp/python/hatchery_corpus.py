@@ -1,5 +1,7 @@
-"""corpus: what a template's modules are commonly used for, run once in a process that is thrown away, so that the pages
-which such work touches are known (interp/touch.h). A page missed here costs a run a fault, and nothing else."""
+"""corpus: what a template's modules are commonly used for. The zygote practises all of it, which imports what modules put off, fills
+caches and lets the bytecode be specialized. The common part is run once more in a process that is thrown away, so that the
+pages which such work touches are known (interp/touch.h): more of them would make more runs quick, and each idle spare larger.
+What is missed here costs a run some time, and nothing else."""
 
 import sys
 
@@ -21,12 +23,23 @@ frame = pd.DataFrame({
     "units": np.arange(12) % 5, "price": np.linspace(1, 9, 12),
     "shop": ["north", "south", "west"] * 4,
 })
-frame["revenue"] = frame["units"] * frame["price"]
-print(frame.head(), frame.dtypes, frame.shape)
+print(frame.head(), frame.shape)
 print(frame.describe())
-print(frame.groupby("shop")["revenue"].agg(["sum", "mean"]), frame.groupby(["shop"]).size())
-print(frame.sort_values("revenue", ascending=False).head(2), frame.loc[frame["units"].idxmax()])
-print(frame[frame["price"] > 4]["shop"].value_counts(), frame.set_index("day")["units"].resample("W").sum())
+print(frame.groupby("shop")["price"].agg(["sum", "mean"]))
+print(frame[frame["price"] > 4].sort_values("price").loc[frame["units"].idxmax()])
+"""
+
+MORE_PANDAS = """
+import numpy as np
+import pandas as pd
+frame = pd.DataFrame({
+    "day": pd.date_range("2021-03-01", periods=12, freq="D"),
+    "units": np.arange(12) % 5, "price": np.linspace(1, 9, 12),
+    "shop": ["north", "south", "west"] * 4,
+})
+frame["revenue"] = frame["units"] * frame["price"]
+print(frame.dtypes, frame.groupby(["shop"]).size(), frame["shop"].value_counts())
+print(frame.set_index("day")["units"].resample("W").sum())
 print(frame.pivot_table(index="shop", columns="units", values="price", aggfunc="sum").fillna(0))
 print(frame.merge(pd.DataFrame({"shop": ["north", "west"], "city": ["A", "B"]}), on="shop", how="left").tail(3))
 frame["shop"].str.upper().map(len), frame["price"].rolling(3).mean(), frame["units"].apply(lambda n: n + 1)
@@ -35,9 +48,9 @@ frame.drop(columns="day").to_dict("records"), pd.concat([frame, frame]).drop_dup
 frame.head(3)._repr_html_()
 """
 
-CORPUS = {"numpy": NUMPY, "pandas": PANDAS}
 
-
-def sources():
-    """The sources for the modules that are loaded."""
-    return [source for module, source in CORPUS.items() if module in sys.modules]
+def sources(common_only):
+    """The sources for the modules that are loaded. Work with pandas is work with numpy."""
+    if "pandas" not in sys.modules:
+        return [NUMPY] if "numpy" in sys.modules else []
+    return [PANDAS] if common_only else [PANDAS, NUMPY, MORE_PANDAS]

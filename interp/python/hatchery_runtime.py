@@ -78,9 +78,9 @@ def run_prelude(path):
     prelude.update({name: value for name, value in namespace.items() if not name.startswith("__")})
 
 
-def corpus(warm_up):
-    """Sources to be run once for their page faults, the template's own last."""
-    sources = hatchery_corpus.sources()
+def corpus(warm_up, common_only):
+    """Sources to practise, the template's own last."""
+    sources = hatchery_corpus.sources(common_only)
     if warm_up:
         with open(warm_up, encoding="utf-8") as file:
             sources.append(file.read())
