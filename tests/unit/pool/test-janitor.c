@@ -17,6 +17,16 @@ static int set_up(void **state) {
         return janitor_new(trash_fd, &janitor);
 }
 
+/* The thread has no more rights than a server that is not root. */
+static int set_up_without_rights(void **state) {
+        int r;
+
+        set_override(false);
+        r = set_up(state);
+        set_override(true);
+        return r;
+}
+
 static int tear_down(void **state) {
         janitor = janitor_free(janitor);
         close_fd(&trash_fd);
@@ -201,15 +211,17 @@ static void test_a_question_that_cannot_be_asked_is_answered(void **state) {
 }
 
 #define janitor_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define janitor_test_without_rights(f)                                                             \
+        cmocka_unit_test_setup_teardown(f, set_up_without_rights, tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 janitor_test(test_an_end_without_work),
                 janitor_test(test_what_is_in_the_trash_goes),
-                janitor_test(test_a_deep_tree),
+                janitor_test_without_rights(test_a_deep_tree),
                 janitor_test(test_many_files),
-                janitor_test(test_closed_folders),
-                janitor_test(test_no_link_is_followed),
+                janitor_test_without_rights(test_closed_folders),
+                janitor_test_without_rights(test_no_link_is_followed),
                 janitor_test(test_what_cannot_be_removed_does_not_keep_it),
                 janitor_test(test_it_adds_up_both_folders),
                 janitor_test(test_a_hole_holds_nothing),

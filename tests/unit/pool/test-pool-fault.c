@@ -306,9 +306,10 @@ static void test_a_stray_leaves_no_file_behind(void **state) {
         start_and_fill();
         for (unsigned i = 0; i < 5; i++) {
                 watched = (Watched){0};
-                run(&watched, "import subprocess\nsubprocess.Popen(['sh', '-c', 'while :; do "
-                              "for i in 1 2 3; do : > stray$i; done; done'], "
-                              "start_new_session=True)");
+                run(&watched,
+                    "import os, subprocess\nfor i in range(4): subprocess.Popen(['sh', '-c', "
+                    "'while :; do : > %s/stray%d; done' % (os.getcwd(), i)], "
+                    "start_new_session=True)");
                 assert_status(&watched, RUN_OK);
                 watched = (Watched){0};
                 run(&watched, "import os, time\ntime.sleep(0.05)\nprint(os.listdir())");

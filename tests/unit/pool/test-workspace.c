@@ -182,6 +182,16 @@ static void test_hostile_trees(void **state) {
 /* A slot's folder goes into the trash beside those that went there before, under any number. */
 static void test_all_goes_in_the_end(void **state) {
         SlotFolders others[20];
+        _autoclose_ int earlier_fd = -1;
+
+        /* As the seventh folder that was moved there, and that has not been removed yet. */
+        folder_make_in(workspace.trash_fd, "slot-7");
+        earlier_fd = folder_open_in(workspace.trash_fd, "slot-7");
+        file_make(earlier_fd, "file");
+        workspace_close(&workspace);
+        slot_folders_close(&slot);
+        assert_int_equal(count_entries(folder.fd), 0);
+        assert_int_equal(workspace_open(&workspace, folder.path), 0);
 
         for (unsigned i = 0; i < N_ELEMENTS(others); i++) {
                 unsigned number = i < 7 ? i : i + 1;
