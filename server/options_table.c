@@ -67,7 +67,7 @@ static const OptionInfo fixed_options[] = {
         {queue_group, "batch-runs", SERVER(batch_runs_max), OPTION_UNSIGNED, "64", 1, 10000, "N",
                "runs of one batch that are under way at once"},
         {queue_group, "value-bytes", SERVER(value_bytes_max), OPTION_UINT64, "8388608", 1024, 64ULL << 20, "BYTES",
-               "of the value, of each display, of the reported variables"},
+               "of the value, of all displays together, of the reported variables"},
         {queue_group, "collect-bytes", SERVER(collect_bytes_max), OPTION_UINT64, "33554432", 0, BYTES_MAX, "BYTES",
                "of all files that one run returns"},
         {queue_group, "collect-files", SERVER(collect_files_max), OPTION_UNSIGNED, "64", 0, 10000, "N",

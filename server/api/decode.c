@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "pool/collect.h"
 #include "wire/run.h"
 
 static bool read_code(Reader *reader, void *target, const JsonItem *item) {
@@ -68,9 +69,9 @@ static bool read_collect(Reader *reader, void *target, const JsonItem *item) {
                 return false;
         request->run.collect = request->collect;
         for (size_t i = 0; i < request->run.n_collect; i++) {
-                if (request->collect[i].size > REQUEST_PATH_MAX) {
+                if (request->collect[i].size > COLLECT_PATTERN_MAX) {
                         (void) reader_fail(reader, 422, "", "A pattern has at most %d bytes.",
-                                           REQUEST_PATH_MAX);
+                                           COLLECT_PATTERN_MAX);
                         return reader_inside(reader, "collect[%zu]", i);
                 }
         }

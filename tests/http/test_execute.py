@@ -197,6 +197,7 @@ def test_what_is_not_json(server):
     ({"code": "1", "files": [{"path": "/x", "content": ""}]}, "files[0].path"),
     ({"code": "1", "files": [{"path": "x", "content": ""}, {"path": "x/y", "content": ""}]}, "files[1].path"),
     ({"code": "1", "files": [{"path": "x", "content_base64": "?"}]}, "files[0].content_base64"),
+    ({"code": "1", "collect": ["*.png", "x" * 256]}, "collect[1]"),
     ({"code": "1", "template": "none"}, "template"),
     ({"code": "1", "limits": {"wall_ms": 0}}, "limits.wall_ms"),
     ({"code": "1", "limits": {"wall_ms": -1}}, "limits.wall_ms"),
