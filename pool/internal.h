@@ -98,9 +98,10 @@ struct Template {
         uint64_t ready_ns;    /* when the serving one became ready */
         Timer zygote_timer;   /* start deadline, else end of the back-off, else its age */
         Timer spawn_timer;    /* a spawn that is not reported by then means that the zygote hangs */
-        uint64_t spawn_retry_ns; /* no spawn before that, since a fork failed */
-        unsigned failures;       /* in a row: starts that failed, and deaths soon after a start */
-        bool was_ready, has_run; /* its zygote once; a run of it once */
+        uint64_t spawn_retry_ns;  /* no spawn before that */
+        unsigned worker_failures; /* workers in a row that were never ready */
+        unsigned failures;        /* in a row: starts that failed, and deaths soon after a start */
+        bool was_ready, has_run;  /* its zygote once; a run of it once */
         char *doing, *failure, *about;
         uint64_t start_ms;
 };
@@ -172,6 +173,9 @@ Slot *slot_list_first(const SlotList *list);
 void spares_assign(Template *template);
 /* Asks for new workers, retires old ones, touches. */
 void spares_refill(Template *template);
+/* A worker ended before it was ready: the next one is asked for a little later, and later each
+ * time. */
+void spares_worker_failed(Template *template);
 /* Kills and reaps children of ours that are no worker and no zygote: what subprocesses have left.
  */
 void spares_sweep(Pool *pool);

@@ -17,6 +17,10 @@
 /* Commands a zygote may have before it: one that it works at, and one so that it need not wait. */
 #define OUTSTANDING_MAX 2
 
+/* After a worker that could not be prepared; doubled with each further one. */
+#define FAILED_WORKER_WAIT_NS     (5 * NS_PER_MS)
+#define FAILED_WORKER_WAIT_MAX_NS (1 * NS_PER_S)
+
 /* Pages are touched when nobody has asked for anything for this long. */
 #define QUIET_NS (3 * NS_PER_MS)
 
@@ -100,6 +104,34 @@ static SpawnCommand command_for(const Slot *slot) {
         return command;
 }
 
+/* Else there was no room for them when the last worker had ended. */
+static bool has_folders(const Slot *slot) {
+        return slot->folders.directory_fd >= 0 && slot->folders.work_fd >= 0 &&
+               slot->folders.tmp_fd >= 0;
+}
+
+/* A slot that cannot get its folders yet keeps no other one waiting. */
+static Slot *choose_empty(const Template *template) {
+        for (Slot *slot = slot_list_first(&template->empty); slot; slot = slot->next) {
+                if (has_folders(slot))
+                        return slot;
+        }
+        return slot_list_first(&template->empty);
+}
+
+static int prepare_folders(Slot *slot) {
+        Workspace *workspace = &slot->template->pool->workspace;
+        SlotFolders *folders = &slot->folders;
+
+        if (!has_folders(slot))
+                return workspace_remake_slot(workspace, slot->number, slot->uid, folders);
+        /* The slot was emptied before the sweep, and until then what the last run had left running
+         * could write to it. */
+        if (slot->template->config->subprocesses)
+                return workspace_empty_slot(workspace, folders, slot->uid);
+        return 0;
+}
+
 static int spawn(Slot *slot) {
         Template *template = slot->template;
         Pool *pool = template->pool;
@@ -107,13 +139,9 @@ static int spawn(Slot *slot) {
         int fds[_SPAWN_FDS];
         int r;
 
-        /* The slot was emptied before the sweep, and until then what the last run had left running
-         * could write to it. */
-        if (template->config->subprocesses) {
-                r = workspace_empty_slot(&pool->workspace, &slot->folders, slot->uid);
-                if (r < 0)
-                        return r;
-        }
+        r = prepare_folders(slot);
+        if (r < 0)
+                return r;
         r = worker_open(&slot->worker, fds);
         if (r < 0)
                 return r;
@@ -203,14 +231,28 @@ void spares_refill(Template *template) {
                         timer_set(&pool->timers, &pool->quiet_timer, template->spawn_retry_ns);
                         return;
                 }
-                if (spawn(slot_list_first(&template->empty)) < 0) {
-                        /* Out of descriptors, or the zygote is dying: try again soon. */
+                if (spawn(choose_empty(template)) < 0) {
+                        /* Out of descriptors or disk, or the zygote is dying: try again soon. */
                         template->spawn_retry_ns = now_ns + 100 * NS_PER_MS;
                         timer_set(&pool->timers, &pool->quiet_timer, template->spawn_retry_ns);
                         return;
                 }
         }
         touch(template);
+}
+
+void spares_worker_failed(Template *template) {
+        uint64_t wait_ns = FAILED_WORKER_WAIT_NS;
+
+        template->pool->counters.workers_failed++;
+        for (unsigned i = 0; i < template->worker_failures && wait_ns < FAILED_WORKER_WAIT_MAX_NS;
+             i++)
+                wait_ns *= 2;
+        if (template->worker_failures < 64)
+                template->worker_failures++;
+        if (wait_ns > FAILED_WORKER_WAIT_MAX_NS)
+                wait_ns = FAILED_WORKER_WAIT_MAX_NS;
+        template->spawn_retry_ns = clock_now_ns() + wait_ns;
 }
 
 static bool is_known(const Pool *pool, pid_t pid) {

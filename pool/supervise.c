@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -56,19 +57,30 @@ static int empty_folders(Slot *slot) {
         return workspace_remake_slot(&pool->workspace, slot->number, slot->uid, &slot->folders);
 }
 
+/* What is short comes back: the janitor may just be removing what has filled the disk. The slot's
+ * folders are made before its next worker then. */
+static bool is_shortage(int error) {
+        return error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE ||
+               error == -ENOMEM;
+}
+
 static void release(Slot *slot) {
         Template *template = slot->template;
         Pool *pool = template->pool;
+        int r;
 
         timer_clear(&pool->timers, &slot->timer);
         if (!slot->was_ready && slot->worker.pid > 0)
-                pool->counters.workers_failed++;
+                spares_worker_failed(template);
         worker_close(&slot->worker);
         forget_run(slot);
         if (template->config->subprocesses)
                 pool->sweep_wanted = true;
         slot->touched = false;
-        if (empty_folders(slot) < 0) {
+        r = empty_folders(slot);
+        if (is_shortage(r)) {
+                log_warning("slot %u waits for folders: %s", slot->number, strerror(-r));
+        } else if (r < 0) {
                 log_error("slot %u is given up: its folders cannot be emptied", slot->number);
                 pool->counters.quarantined++;
                 slot_move(slot, SLOT_EV_DIRTY);
@@ -223,6 +235,7 @@ static void on_ready(Slot *slot) {
                 meter_baseline(&slot->worker.meter);
         }
         slot->was_ready = true;
+        slot->template->worker_failures = 0;
         slot_move(slot, slot->result.bytes.size > slot->result.parsed ? SLOT_EV_VIOLATION
                                                                       : SLOT_EV_READY);
 }
