@@ -195,7 +195,7 @@ static void test_folders_that_are_not_there_hold_nothing(void **state) {
 }
 
 static void test_what_is_too_deep_to_count_is_too_much(void **state) {
-        _autoclose_ int work_fd = -1, all_fd = -1;
+        _autoclose_ int work_fd = -1;
 
         folder_make_in(folder.fd, "work");
         work_fd = folder_open_in(folder.fd, "work");

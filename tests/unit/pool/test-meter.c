@@ -29,8 +29,10 @@ static void child_main(void) {
                 }
                 if (write(reports[1], &order, 1) != 1)
                         break;
-                for (volatile unsigned n = 0; order == 'b'; n++)
-                        ;
+                if (order == 'b') {
+                        for (volatile unsigned n = 0;; n++)
+                                ;
+                }
         }
         _exit(0);
 }

@@ -281,8 +281,9 @@ static void test_no_stray_stays(void **state) {
         static const char *const codes[] = {
                 "import subprocess\nsubprocess.Popen(['sleep', '1000'])",
                 "import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)",
-                "import subprocess\nfor i in range(5): subprocess.Popen(['sh', '-c', 'sleep 1000 & "
-                "sleep 1000 & (sleep 1000 & sleep 1000) & wait'])",
+                ("import subprocess\nfor i in range(5): subprocess.Popen(['sh', '-c', 'sleep 1000 "
+                 "& "
+                 "sleep 1000 & (sleep 1000 & sleep 1000) & wait'])"),
                 "import subprocess, os\nsubprocess.Popen(['sleep', '1000'])\nos._exit(0)",
         };
 
