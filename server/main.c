@@ -1,6 +1,8 @@
 /* hatchery: runs untrusted Python snippets over HTTP. */
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "kit/log.h"
 #include "server/options.h"
@@ -8,11 +10,24 @@
 
 #define EXIT_USAGE 2
 
+/* A closed one would be the number of the next file or socket that is opened, and the log would be
+ * written into that. They are for the interpreters too, so they stay open over an exec. */
+static void fill_standard_streams(void) {
+        int fd;
+
+        do
+                fd = open("/dev/null", O_RDWR);
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        if (fd >= 0)
+                (void) close(fd);
+}
+
 int main(int argc, char **argv) {
         Options *options = NULL;
         int status = EXIT_SUCCESS;
         LogLevel level;
 
+        fill_standard_streams();
         log_set_name("hatchery");
         switch (options_read(argc, argv, &options)) {
         case OPTIONS_SERVE:

@@ -17,7 +17,7 @@
 /* Descriptors that neither a connection nor a worker takes: files, listeners, the loop, zygotes,
  * spare. */
 #define DESCRIPTORS_OF_OWN     96
-#define DESCRIPTORS_A_WORKER   6
+#define DESCRIPTORS_A_WORKER   9 /* four pipes, pidfd, status; three folders */
 #define TURN_MS                1000
 #define TURN_MS_WHILE_DRAINING 20
 
