@@ -71,7 +71,7 @@ static void release(Slot *slot) {
 
         timer_clear(&pool->timers, &slot->timer);
         if (!slot->was_ready && slot->worker.pid > 0)
-                pool->counters.workers_failed++;
+                spares_worker_failed(template);
         worker_close(&slot->worker);
         forget_run(slot);
         if (template->config->subprocesses)
@@ -235,6 +235,7 @@ static void on_ready(Slot *slot) {
                 meter_baseline(&slot->worker.meter);
         }
         slot->was_ready = true;
+        slot->template->worker_failures = 0;
         slot_move(slot, slot->result.bytes.size > slot->result.parsed ? SLOT_EV_VIOLATION
                                                                       : SLOT_EV_READY);
 }
