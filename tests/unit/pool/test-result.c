@@ -151,8 +151,7 @@ static void test_each_part_comes_once(void **state) {
 
 static void test_a_document_is_json_of_its_kind(void **state) {
         static const Slice bad[] = {
-                SLICE_LITERAL(""),
-                SLICE_LITERAL("{"),
+                SLICE_LITERAL(""),        SLICE_LITERAL("{"),
                 SLICE_LITERAL("{\"a\":1} x"),
                 SLICE_LITERAL("{\"a\":NaN}"),
                 SLICE_LITERAL("{\"a\":\"\xff\"}"),
@@ -356,8 +355,6 @@ static void test_a_restart_forgets_everything(void **state) {
         assert_int_equal(result.n_displays, 0);
 }
 
-#define reader_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 /* Under `reset` a worker may have made itself new before anybody has read its last frame. */
 static void test_a_worker_that_stays_may_be_ready_again_at_once(void **state) {
         feed_end(OUTCOME_COMPLETED, 0);
@@ -375,6 +372,8 @@ static void test_a_worker_that_stays_may_be_ready_again_at_once(void **state) {
         expect_event(SLOT_STARTING, SLOT_EV_READY);
         expect_none(SLOT_IDLE);
 }
+
+#define reader_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
