@@ -151,7 +151,8 @@ static void test_each_part_comes_once(void **state) {
 
 static void test_a_document_is_json_of_its_kind(void **state) {
         static const Slice bad[] = {
-                SLICE_LITERAL(""),        SLICE_LITERAL("{"),
+                SLICE_LITERAL(""),
+                SLICE_LITERAL("{"),
                 SLICE_LITERAL("{\"a\":1} x"),
                 SLICE_LITERAL("{\"a\":NaN}"),
                 SLICE_LITERAL("{\"a\":\"\xff\"}"),
