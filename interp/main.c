@@ -72,5 +72,6 @@ int main(int argc, char **argv) {
         }
         (void) snprintf(name, sizeof(name), "zygote:%s", options.template_name);
         log_set_name(name);
-        return zygote_run(&options);
+        /* Nothing is torn down: the kernel takes the memory of an interpreter back in one piece. */
+        _exit(zygote_run(&options));
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 MAGIC = 0x48544331
+SANITIZERS = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
 SECONDS = float(os.environ.get("INTERP_SECONDS", 60))
 
 REHEARSE, RESET, SUBPROCESSES, DROP_IDS = 1, 2, 4, 8
@@ -34,6 +35,11 @@ def program():
     found = sorted(ROOT.glob("build*/hatchery-python"), key=lambda path: path.stat().st_mtime)
     assert found, "no build*/hatchery-python; build it, or set HATCHERY_PYTHON"
     return found[-1]
+
+
+def is_sanitized():
+    """Whether the program is built with AddressSanitizer, whose shadow memory hides what a page is for."""
+    return b"__asan_init" in program().read_bytes()
 
 
 def frame(kind, body=b""):
@@ -230,7 +236,7 @@ class Zygote:
         self.log = open(os.path.join(self.directory.name, "log"), "w+b")
         self.process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=self.log,
-                                        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **(env or {})})
+                                        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **SANITIZERS, **(env or {})})
         theirs.close()
         self.progress = []
         self.about = None

@@ -8,10 +8,11 @@ import time
 
 import pytest
 from supervisor import (ARGUMENT, CODE, COMPLETED, DROP_IDS, END, FAILED, FILE_CONTENT, FILE_PATH, MAGIC, RAISED, REHEARSE,
-                        SUBPROCESSES, TOUCH, frame, options, request)
+                        SUBPROCESSES, TOUCH, frame, is_sanitized, options, request)
 
 IS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root may change ids")
+not_sanitized = pytest.mark.skipif(is_sanitized(), reason="AddressSanitizer has page faults of its own")
 UID = 64123
 
 
@@ -263,6 +264,7 @@ def faults(worker):
         return int(file.read().rpartition(")")[2].split()[7])
 
 
+@not_sanitized
 def test_a_tiny_run_in_a_rehearsed_worker_takes_no_page_fault(zygote):
     taken = []
     for _ in range(5):
@@ -283,6 +285,7 @@ str(df.describe()) + str(df.groupby("g").mean())
 """
 
 
+@not_sanitized
 def test_touching_takes_the_page_faults_of_a_heavy_run(zygote):
     untouched, touched = zygote.spawn(), zygote.spawn()
     touched.touch()

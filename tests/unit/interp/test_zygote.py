@@ -109,7 +109,7 @@ def test_a_folder_that_is_no_venv(make_zygote, tmp_path, config):
 
 
 @pytest.mark.parametrize("data, n_fds", [(b"x", 5), (b"\1" + b"\0" * 247, 4), (b"\1" + b"\0" * 247, 0),
-                                         (b"\2" + b"\0" * 247, 5), (b"\1" + b"\0" * 300, 5), (b"\1" + b"\0" * 246 + b"x", 6)])
+                                         (b"\2" + b"\0" * 247, 5), (b"\1" + b"\0" * 300, 5), (b"\1" + b"\0" * 246 + b"x", 6)], ids=range(6))
 def test_a_broken_command_ends_it(make_zygote, data, n_fds):
     zygote = make_zygote()
     fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(n_fds)]
