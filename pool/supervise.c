@@ -57,8 +57,7 @@ static int empty_folders(Slot *slot) {
         return workspace_remake_slot(&pool->workspace, slot->number, slot->uid, &slot->folders);
 }
 
-/* What is short comes back: the janitor may just be removing what has filled the disk. The slot's
- * folders are made before its next worker then. */
+/* What is short comes back; then the slot's folders are made before its next worker. */
 static bool is_shortage(int error) {
         return error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE ||
                error == -ENOMEM;
