@@ -1,6 +1,7 @@
 /* hatchery-python: the warm interpreter, as described in wire/zygote.h. */
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,6 +13,17 @@ static const char usage[] =
         "usage: hatchery-python --socket FD --template NAME [--venv DIR] [--import MODULE]...\n"
         "                       [--warm-up FILE] [--prelude FILE] [--log-level LEVEL]\n"
         "It is started by hatchery, and of no use by itself.\n";
+
+/* The zygote leaves the directory that it was started in. Paths are not resolved any further: a virtual
+ * environment is known by the path it is given. */
+static const char *absolute(const char *path) {
+        char directory[PATH_MAX], *result;
+
+        if (path[0] == '/' || !getcwd(directory, sizeof(directory)) ||
+            asprintf(&result, "%s/%s", directory, path) < 0)
+                return path;
+        return result;
+}
 
 static int parse(int argc, char **argv, ZygoteOptions *options) {
         static const struct option known[] = {
@@ -36,7 +48,7 @@ static int parse(int argc, char **argv, ZygoteOptions *options) {
                         options->template_name = optarg;
                         break;
                 case 'v':
-                        options->venv = optarg;
+                        options->venv = absolute(optarg);
                         break;
                 case 'i':
                         if (options->n_imports == ZYGOTE_IMPORTS_MAX)
@@ -44,10 +56,10 @@ static int parse(int argc, char **argv, ZygoteOptions *options) {
                         options->imports[options->n_imports++] = optarg;
                         break;
                 case 'w':
-                        options->warm_up = optarg;
+                        options->warm_up = absolute(optarg);
                         break;
                 case 'p':
-                        options->prelude = optarg;
+                        options->prelude = absolute(optarg);
                         break;
                 case 'l':
                         if (log_level_parse(optarg, &level) < 0)

@@ -53,6 +53,16 @@ def test_prelude(make_zygote, tmp_path):
     assert outcome.variables == {"y": 4}
 
 
+def test_the_directory_it_is_started_in_is_no_place_for_modules(make_zygote, tmp_path, monkeypatch):
+    (tmp_path / "colorsys.py").write_text("1/0\n")
+    (tmp_path / "prelude.py").write_text("import colorsys\nx = 5\n")
+    monkeypatch.chdir(tmp_path)
+    zygote = make_zygote("--prelude", "prelude.py", "--warm-up", "prelude.py", imports=["colorsys"])
+    assert zygote.failure is None
+    assert zygote.run("x").value["text/plain"] == "5"
+    assert os.readlink(f"/proc/{zygote.process.pid}/cwd") == "/"
+
+
 def test_a_prelude_that_fails(make_zygote, tmp_path):
     prelude = tmp_path / "prelude.py"
     prelude.write_text("x = 1\n1/0\n")
