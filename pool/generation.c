@@ -134,6 +134,10 @@ static void promote(Template *template, const ZygoteReport *report) {
         if (pool->config.zygote_max_age_ms > 0)
                 timer_set(&pool->timers, &template->zygote_timer,
                           clock_now_ns() + pool->config.zygote_max_age_ms * NS_PER_MS);
+        if (template->reload_waits) {
+                template->reload_waits = false;
+                generation_start(template);
+        }
 }
 
 static void on_spawn_report(Template *template, const ZygoteReport *report) {

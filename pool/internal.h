@@ -23,7 +23,7 @@
 #include "pool/zygote.h"
 
 /* A fork takes milliseconds. A zygote that has not reported one after this does not run. */
-#define SPAWN_REPORT_TIMEOUT_NS (500 * NS_PER_MS)
+#define SPAWN_REPORT_TIMEOUT_NS (1 * NS_PER_S)
 
 typedef struct Template Template;
 typedef struct Slot Slot;
@@ -100,8 +100,10 @@ struct Template {
         Timer spawn_timer;    /* a spawn that is not reported by then means that the zygote hangs */
         uint64_t spawn_retry_ns;  /* no spawn before that */
         unsigned worker_failures; /* workers in a row that were never ready */
-        unsigned failures;        /* in a row: starts that failed, and deaths soon after a start */
-        bool was_ready, has_run;  /* its zygote once; a run of it once */
+        bool reload_waits; /* asked for while the next zygote was starting, perhaps too late for it
+                            */
+        unsigned failures; /* in a row: starts that failed, and deaths soon after a start */
+        bool was_ready, has_run; /* its zygote once; a run of it once */
         char *doing, *failure, *about;
         uint64_t start_ms;
 };

@@ -342,8 +342,12 @@ unsigned pool_retry_after_s(const Pool *pool) {
 }
 
 void pool_reload(Pool *pool) {
-        for (size_t i = 0; i < pool->config.n_templates; i++)
-                generation_start(&pool->templates[i]);
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                Template *template = &pool->templates[i];
+
+                template->reload_waits = template->next_zygote != NULL;
+                generation_start(template);
+        }
         /* They must stand right until the caller looks at the descriptor again. */
         if (timer_heap_arm(&pool->timers) < 0)
                 log_error("the pool's timers cannot be armed");

@@ -100,6 +100,10 @@ int workspace_open(Workspace *workspace, const char *directory) {
         directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (directory_fd < 0)
                 return raise_errno("open the work directory %s", directory);
+        /* One server at a time, until this descriptor closes: a root that has been made and not
+         * been locked yet looks stale. */
+        if (flock(directory_fd, LOCK_EX) < 0)
+                return raise_errno("lock the work directory %s", directory);
         remove_stale_roots(directory_fd);
 
         n = snprintf(workspace->path, sizeof(workspace->path), "%s/" ROOT_PREFIX "XXXXXX",

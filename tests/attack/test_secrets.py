@@ -3,6 +3,9 @@
 import os
 import re
 
+import pytest
+
+from harness.aftermath import is_full
 from harness.hatchery import eventually
 from hostile import attack
 
@@ -11,8 +14,9 @@ SECRET = "canary-4711"
 
 def test_the_environment_is_not_the_servers(server):
     """The server was started with a secret in its environment."""
-    with open(f"/proc/{server.pid}/environ", "rb") as file:
-        assert SECRET.encode() in file.read()
+    if os.geteuid() == 0:  # it is not dumpable
+        with open(f"/proc/{server.pid}/environ", "rb") as file:
+            assert SECRET.encode() in file.read()
     run = attack(server, """
 import ctypes, os
 print(dict(os.environ))
@@ -54,7 +58,9 @@ for name in sorted(os.listdir("/proc/self/fd"), key=int):
 def test_no_worker_holds_a_socket_or_a_file_of_the_server(server):
     """Looked at from outside, where nothing can hide it."""
     if os.geteuid() != 0:
-        return
+        pytest.skip("it takes root to look into processes that are not dumpable")
+    # One that is still coming up has what the zygote has, and no request yet.
+    eventually(lambda: is_full(server), 20, "every worker is idle")
     mine = {os.readlink(f"/proc/{server.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{server.pid}/fd")}
     for pid in server.workers():
         try:
@@ -68,7 +74,7 @@ def test_no_worker_holds_a_socket_or_a_file_of_the_server(server):
 
 def test_pipes_are_not_shared_between_workers(server):
     if os.geteuid() != 0:
-        return
+        pytest.skip("it takes root to look into processes that are not dumpable")
 
     def pipes(pid):
         return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (1, 2, 250, 251)}
