@@ -21,8 +21,8 @@
 #define ADDRESS_HEADROOM ((uint64_t) 64 << 20)
 /* What a run takes before its first line: its source, its arguments, in two shapes. */
 #define RUN_HEADROOM ((uint64_t) 16 << 20)
-/* A worker that is made new after each run lives on one account of processor time. When it is nearly
- * spent, the worker retires. */
+/* A worker that is made new after each run lives on one account of processor time. When it is
+ * nearly spent, the worker retires. */
 #define RESET_CPU_SECONDS ((uint64_t) 100000)
 
 int64_t confine_address_space(void) {

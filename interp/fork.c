@@ -27,11 +27,13 @@
  * has changed, and is stirred as well;
  *   - rseq(2) stays registered in a child that does not share the memory.
  *
- * Why not CPython's PyOS_BeforeFork() and PyOS_AfterFork_*(): they exist for processes with threads. In the child they make the
- * locks of the GIL, of imports and of the runtime anew, which another thread might have held, forget threads and
- * interpreters that are gone, and run what os.register_at_fork() was given. There is one thread and one interpreter, no
- * lock is held, and the thread goes on with the same pthread_self(), by which CPython knows it. Leaving them out
- * saves a worker some two hundred page faults. The callbacks that matter are run by runtime.py (after_fork).
+ * Why not CPython's PyOS_BeforeFork() and PyOS_AfterFork_*(): they exist for processes with
+ * threads. In the child they make the locks of the GIL, of imports and of the runtime anew, which
+ * another thread might have held, forget threads and interpreters that are gone, and run what
+ * os.register_at_fork() was given. There is one thread and one interpreter, no lock is held, and
+ * the thread goes on with the same pthread_self(), by which CPython knows it. Leaving them out
+ * saves a worker some two hundred page faults. The callbacks that matter are run by runtime.py
+ * (after_fork).
  */
 static void *tid_address;
 static void *robust_list;

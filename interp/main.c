@@ -14,8 +14,8 @@ static const char usage[] =
         "                       [--warm-up FILE] [--prelude FILE] [--log-level LEVEL]\n"
         "It is started by hatchery, and of no use by itself.\n";
 
-/* The zygote leaves the directory that it was started in. Paths are not resolved any further: a virtual
- * environment is known by the path it is given. */
+/* The zygote leaves the directory that it was started in. Paths are not resolved any further: a
+ * virtual environment is known by the path it is given. */
 static const char *absolute(const char *path) {
         char directory[PATH_MAX], *result;
 

@@ -33,7 +33,8 @@ typedef struct Baseline {
 static Baseline baseline;
 static PyObject *run_context;
 
-/* One read of /proc/self/stat tells the number of threads, of C code too, and the address space: fields 20 and 23. */
+/* One read of /proc/self/stat tells the number of threads, of C code too, and the address space:
+ * fields 20 and 23. */
 static int read_statistics(uint64_t *ret_threads, uint64_t *ret_address_bytes) {
         char text[1024], *field;
         ssize_t n = pread(WORKER_FD_STATISTICS, text, sizeof(text) - 1, 0);
@@ -66,7 +67,8 @@ static bool streams_are_the_same(void) {
                 return false;
         for (int fd = 0; fd < N_STREAMS; fd++) {
                 if (stats[fd].st_dev != baseline.streams[fd].st_dev ||
-                    stats[fd].st_ino != baseline.streams[fd].st_ino || flags[fd] != baseline.stream_flags[fd])
+                    stats[fd].st_ino != baseline.streams[fd].st_ino ||
+                    flags[fd] != baseline.stream_flags[fd])
                         return false;
         }
         return true;
@@ -78,7 +80,7 @@ static bool has_open_descriptors(void) {
         struct pollfd fds[COUNT];
 
         for (int i = 0; i < COUNT; i++)
-                fds[i] = (struct pollfd) {.fd = FIRST + i};
+                fds[i] = (struct pollfd){.fd = FIRST + i};
         for (int i = WORKER_FD_REQUEST; i < WORKER_FD_END; i++)
                 fds[i - FIRST].fd = -1;
         return poll(fds, COUNT, 0) != COUNT - (WORKER_FD_END - WORKER_FD_REQUEST);
@@ -88,7 +90,8 @@ static bool limits_are_the_same(void) {
         for (int i = 0; i < RLIM_NLIMITS; i++) {
                 struct rlimit limit;
 
-                if (getrlimit((__rlimit_resource_t) i, &limit) < 0 || limit.rlim_max != baseline.maxima[i])
+                if (getrlimit((__rlimit_resource_t) i, &limit) < 0 ||
+                    limit.rlim_max != baseline.maxima[i])
                         return false;
                 if ((i == RLIMIT_NOFILE && limit.rlim_cur != baseline.soft_files) ||
                     (i == RLIMIT_STACK && limit.rlim_cur != baseline.soft_stack))
@@ -148,7 +151,8 @@ int reset_leave(PyObject *namespace) {
         result = runtime_call_one(RUNTIME_MAKE_NEW, namespace);
         if (!result)
                 return -1;
-        if (has_open_descriptors() || has_children() || !limits_are_the_same() || !streams_are_the_same())
+        if (has_open_descriptors() || has_children() || !limits_are_the_same() ||
+            !streams_are_the_same())
                 return -1;
         if (read_statistics(&threads, &address_bytes) < 0 || threads != 1 ||
             address_bytes > baseline.address_bytes + LEFT_BEHIND_MAX)

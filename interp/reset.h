@@ -1,8 +1,8 @@
 #pragma once
 /*
- * reset: makes a worker new after a run, from the inside, for the recycle policy `reset`. What is put back, and what
- * retires the worker instead, is listed in python/hatchery_reset.py; this side looks at what Python does not see:
- * descriptors, threads, child processes, limits, memory.
+ * reset: makes a worker new after a run, from the inside, for the recycle policy `reset`. What is
+ * put back, and what retires the worker instead, is listed in python/hatchery_reset.py; this side
+ * looks at what Python does not see: descriptors, threads, child processes, limits, memory.
  */
 
 #include <Python.h>
@@ -13,6 +13,6 @@ int reset_prepare(void);
 /* Before a run: gives it context variables of its own. */
 void reset_enter(void);
 
-/* After it. namespace: of the run that is over; it is emptied. Returns 0; or -1 when in doubt, and then the worker must
- * end. */
+/* After it. namespace: of the run that is over; it is emptied. Returns 0; or -1 when in doubt, and
+ * then the worker must end. */
 int reset_leave(PyObject *namespace);

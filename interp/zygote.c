@@ -103,8 +103,8 @@ static int secure(Zygote *zygote) {
         if (fcntl(zygote->socket_fd, F_SETFD, FD_CLOEXEC) < 0)
                 return raise_errno("the socket of the supervisor");
         raise_oom_score();
-        /* Python looks for modules in the current directory, and whatever lies in the server's shall not be
-         * taken for one. */
+        /* Python looks for modules in the current directory, and whatever lies in the server's
+         * shall not be taken for one. */
         if (chdir("/") < 0)
                 return raise_errno("leave the current directory");
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

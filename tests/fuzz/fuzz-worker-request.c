@@ -1,4 +1,5 @@
-/* What a worker reads from its request pipe: frames of our own supervisor, whose bodies clients wrote. */
+/* What a worker reads from its request pipe: frames of our own supervisor, whose bodies clients
+ * wrote. */
 #include "interp/request.h"
 
 #include "fuzz.h"

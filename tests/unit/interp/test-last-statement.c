@@ -23,7 +23,8 @@ static void check(const Case *cases, size_t n) {
                                  cases[i].kind);
                 if (last.kind == LAST_IS_UNSURE)
                         continue;
-                if (last.offset != cases[i].offset || last.n_lines_before != cases[i].n_lines_before)
+                if (last.offset != cases[i].offset ||
+                    last.n_lines_before != cases[i].n_lines_before)
                         fail_msg("%s: at %zu, line %zu", cases[i].text, last.offset,
                                  last.n_lines_before);
         }
@@ -73,18 +74,12 @@ static void test_what_it_is(void **state) {
 
 static void test_what_only_a_parser_can_tell(void **state) {
         static const Case cases[] = {
-                {"x; y", LAST_IS_UNSURE, 0, 0},
-                {"x;", LAST_IS_UNSURE, 0, 0},
-                {"import x; x", LAST_IS_UNSURE, 0, 0},
-                {"x = 1; x", LAST_IS_UNSURE, 0, 0},
-                {"lambda a=1: a", LAST_IS_UNSURE, 0, 0},
-                {"f'{x}'", LAST_IS_UNSURE, 0, 0},
-                {"rF\"x\"", LAST_IS_UNSURE, 0, 0},
-                {"'unterminated", LAST_IS_UNSURE, 0, 0},
-                {"'over\nlines'", LAST_IS_UNSURE, 0, 0},
-                {"'''never closed", LAST_IS_UNSURE, 0, 0},
-                {"@decorator\n", LAST_IS_UNSURE, 0, 0},
-                {"x\r\ny", LAST_IS_UNSURE, 0, 0},
+                {"x; y", LAST_IS_UNSURE, 0, 0},          {"x;", LAST_IS_UNSURE, 0, 0},
+                {"import x; x", LAST_IS_UNSURE, 0, 0},   {"x = 1; x", LAST_IS_UNSURE, 0, 0},
+                {"lambda a=1: a", LAST_IS_UNSURE, 0, 0}, {"f'{x}'", LAST_IS_UNSURE, 0, 0},
+                {"rF\"x\"", LAST_IS_UNSURE, 0, 0},       {"'unterminated", LAST_IS_UNSURE, 0, 0},
+                {"'over\nlines'", LAST_IS_UNSURE, 0, 0}, {"'''never closed", LAST_IS_UNSURE, 0, 0},
+                {"@decorator\n", LAST_IS_UNSURE, 0, 0},  {"x\r\ny", LAST_IS_UNSURE, 0, 0},
                 {"x\n\fy", LAST_IS_UNSURE, 0, 0},
         };
 

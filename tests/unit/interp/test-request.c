@@ -138,7 +138,8 @@ static void test_malformed(void **state) {
                                  twice_data[] = {REQUEST_DATA, REQUEST_DATA},
                                  no_path[] = {REQUEST_FILE_CONTENT},
                                  no_content[] = {REQUEST_FILE_PATH},
-                                 between[] = {REQUEST_FILE_PATH, REQUEST_CODE, REQUEST_FILE_CONTENT},
+                                 between[] = {REQUEST_FILE_PATH, REQUEST_CODE,
+                                              REQUEST_FILE_CONTENT},
                                  two_paths[] = {REQUEST_FILE_PATH, REQUEST_FILE_PATH},
                                  short_end[] = {REQUEST_END}, unknown[] = {99}, zero[] = {0};
 
@@ -172,7 +173,8 @@ static void test_bytes_are_counted(void **state) {
         FrameHeader header = frame_header(REQUEST_CODE, FRAME_BODY_MAX);
         size_t size;
 
-        assert_int_equal(frame_append(&bytes, REQUEST_ARGUMENT, slice_of(body, sizeof(body) / 2)), 0);
+        assert_int_equal(frame_append(&bytes, REQUEST_ARGUMENT, slice_of(body, sizeof(body) / 2)),
+                         0);
         assert_int_equal(buffer_append(&bytes, &header, sizeof(header)), 0);
         assert_int_equal(scan(&bytes, &size), REQUEST_INCOMPLETE);
 
