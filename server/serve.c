@@ -1,6 +1,7 @@
 #include "server/serve.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -57,10 +58,42 @@ static int raise_descriptor_limit(const Options *options) {
         return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? start_failed("setrlimit", -errno) : 0;
 }
 
-static int make_directory(const char *path, mode_t mode) {
-        if (mkdir(path, mode) == 0 || errno == EEXIST)
-                return 0;
-        return start_failed(path, -errno);
+/* Workers that run as other users reach their folders by name, so every folder on the way has to
+ * let them pass. */
+static int check_passable(const char *path) {
+        char part[PATH_MAX];
+        size_t size = strlen(path);
+        struct stat status;
+
+        if (size >= sizeof(part))
+                return start_failed("--work-directory", -ENAMETOOLONG);
+        for (size_t end = 1; end <= size; end++) {
+                if (path[end] != '/' && path[end] != '\0')
+                        continue;
+                memcpy(part, path, end);
+                part[end] = '\0';
+                if (stat(part, &status) == 0 && S_ISDIR(status.st_mode) &&
+                    (status.st_mode & S_IXOTH))
+                        continue;
+                (void) fprintf(
+                        stderr,
+                        "hatchery: --work-directory %s: workers run as users of their own and "
+                        "may not pass through %s; chmod o+x that folder, or choose another\n",
+                        path, part);
+                return -EACCES;
+        }
+        return 0;
+}
+
+static int make_work_directory(const Options *options) {
+        const char *path = options->work_directory;
+
+        if (mkdir(path, 0755) < 0 && errno != EEXIST) {
+                (void) fprintf(stderr, "hatchery: --work-directory %s: cannot be made: %s\n", path,
+                               strerror(errno));
+                return -EINVAL;
+        }
+        return geteuid() == 0 && options->worker_uid_base != 0 ? check_passable(path) : 0;
 }
 
 static int make_pool(Server *server) {
@@ -82,9 +115,12 @@ static int make_pool(Server *server) {
         };
         int r;
 
-        if (access(options->python_program, X_OK) < 0)
-                return start_failed(options->python_program, -errno);
-        r = make_directory(options->work_directory, 0755);
+        if (access(options->python_program, X_OK) < 0) {
+                (void) fprintf(stderr, "hatchery: --python-program %s: %s\n",
+                               options->python_program, strerror(errno));
+                return -EINVAL;
+        }
+        r = make_work_directory(options);
         if (r < 0)
                 return r;
         r = pool_new(&config, &server->app.pool);
@@ -150,6 +186,17 @@ static void announce(Server *server) {
         server->app.was_ready = true;
 }
 
+/* In one line: of "what: traceback", what and the traceback's last line. The log has all of it. */
+static void complain_about_template(const char *name, const char *failure) {
+        const char *last_line = strrchr(failure, '\n');
+
+        if (last_line)
+                (void) fprintf(stderr, "hatchery: template %s cannot start: %.*s: %s\n", name,
+                               (int) strcspn(failure, ":"), failure, last_line + 1);
+        else
+                (void) fprintf(stderr, "hatchery: template %s cannot start: %s\n", name, failure);
+}
+
 /* A template that fails at the first attempt will not get better by itself: a module is missing,
  * say. */
 static void look_whether_ready(Server *server) {
@@ -162,8 +209,7 @@ static void look_whether_ready(Server *server) {
                 pool_template_state(app->pool, i, &state);
                 if (!state.failure)
                         continue;
-                (void) fprintf(stderr, "hatchery: template %s cannot start: %s\n",
-                               app->options->templates[i].name, state.failure);
+                complain_about_template(app->options->templates[i].name, state.failure);
                 server->exit_status = 1;
                 return;
         }
