@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from harness.plain_user import pytest_pyfunc_call  # noqa: F401
 from harness.hatchery import SMALL_POOL, Hatchery, eventually, program
 
 

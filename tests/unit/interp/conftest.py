@@ -1,7 +1,13 @@
 """One zygote for all tests that do not need their own; each run gets a worker of its own from it."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from supervisor import Zygote
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from harness.plain_user import pytest_pyfunc_call  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")
