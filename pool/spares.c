@@ -325,6 +325,10 @@ void spares_sweep(Pool *pool) {
                         return;
         }
         r = read_children(children, sizeof(children));
+        if (r == -EMFILE || r == -ENFILE || r == -ENOMEM) {
+                timer_set(&pool->timers, &pool->sweep_timer, clock_now_ns() + 50 * NS_PER_MS);
+                return;
+        }
         if (r < 0) {
                 log_warning("cannot look for stray processes: %s", strerror(-r));
                 pool->sweep_wanted = false;

@@ -16,7 +16,7 @@ from http_wire import BARE
 
 def hatchery(*arguments, env=None, preexec_fn=None, timeout=60):
     return subprocess.run([program(), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-                          env={"PATH": "/usr/bin:/bin", **(env or {})}, preexec_fn=preexec_fn)
+                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **(env or {})}, preexec_fn=preexec_fn)
 
 
 def refused(done, status, *words):
