@@ -43,7 +43,7 @@ def test_an_idle_worker(server):
 def test_every_idle_worker_at_once(server):
     """Runs may be given to the dead before anybody has noticed: they go to others, and nobody is told."""
     for _ in range(5):
-        with unharmed(server):
+        with unharmed(server, witness=False):
             kill_and_wait(idle_pids(server))
             under = [Under(server, f"print({number})") for number in range(8)]
             assert [one.result()["stdout"] for one in under] == [f"{number}\n" for number in range(8)]

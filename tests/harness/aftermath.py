@@ -128,19 +128,23 @@ def mounts(server):
 
 
 @contextmanager
-def unharmed(server, uid_base=0, baseline=None):
-    """baseline: what the server held when it was new, so that small leaks add up over many tests."""
+def unharmed(server, uid_base=0, baseline=None, witness=True):
+    """baseline: what the server held when it was new, so that small leaks add up over many tests. witness: off where the
+    test kills workers without asking whose they are."""
     baseline = baseline or at_rest(server)
     pid, zygote = server.pid, template(server)
     before = counters(server)
-    witness = Witness(server)
-    witness.start()
+    neighbour = Witness(server) if witness else None
+    if neighbour:
+        neighbour.start()
     try:
         yield
     finally:
-        witness.over.set()
+        if neighbour:
+            neighbour.over.set()
     assert server.is_alive(), f"the server ended; its log:\n{server.log_tail()}"
-    witness.end()
+    if neighbour:
+        neighbour.end()
     assert server.pid == pid
     assert server.run("print(1)")["stdout"] == "1\n"
     eventually(lambda: not strays(server, uid_base), 10, "no process of a run is left")
