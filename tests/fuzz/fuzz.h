@@ -1,8 +1,8 @@
 #pragma once
 /*
- * fuzz: what a fuzz target is: one function that is given any bytes, and aborts when what must hold does not. It is
- * linked with libFuzzer (-Dfuzz=true), which makes up bytes, and in every build with replay.c, which reads them from
- * the committed corpus.
+ * fuzz: what a fuzz target is: one function that is given any bytes, and aborts when what must hold
+ * does not. It is linked with libFuzzer (-Dfuzz=true), which makes up bytes, and in every build
+ * with replay.c, which reads them from the committed corpus.
  */
 
 #include <stddef.h>

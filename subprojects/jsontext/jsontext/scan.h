@@ -1,9 +1,9 @@
 #pragma once
 /*
- * scan: finds where things are in a JSON text (RFC 8259) without turning it into a tree. A document that Python
- * will read (any number of digits, any nesting up to a bound) is passed on as the bytes it came in, so it has to be
- * proven well-formed first: a request's `data`, and every document that a worker sends, which may be hostile.
- * No recursion, no allocation, time linear in the size.
+ * scan: finds where things are in a JSON text (RFC 8259) without turning it into a tree. A document
+ * that Python will read (any number of digits, any nesting up to a bound) is passed on as the bytes
+ * it came in, so it has to be proven well-formed first: a request's `data`, and every document that
+ * a worker sends, which may be hostile. No recursion, no allocation, time linear in the size.
  */
 
 #include <stdbool.h>
@@ -11,19 +11,20 @@
 
 #include "kit/bytes.h"
 
-/* CPython's json recurses for each level and gives up near sys.getrecursionlimit(), 1000 by default; what passes
- * here must not fail there. */
+/* CPython's json recurses for each level and gives up near sys.getrecursionlimit(), 1000 by
+ * default; what passes here must not fail there. */
 #define JSON_DEPTH_MAX 256
 
 typedef enum JsonProblem {
         JSON_FINE,
-        JSON_EMPTY,          /* nothing but white space */
-        JSON_SYNTAX,         /* a character that cannot stand there */
-        JSON_TRUNCATED,      /* ends in the middle of a value */
-        JSON_TRAILING,       /* something follows the value */
-        JSON_TOO_DEEP,       /* nested more than JSON_DEPTH_MAX */
-        JSON_BAD_UTF8,       /* also a sequence that the end of the text cuts */
-        JSON_BAD_ESCAPE,     /* a backslash and something other than RFC 8259 §7 lists, or \u cut by the end */
+        JSON_EMPTY,      /* nothing but white space */
+        JSON_SYNTAX,     /* a character that cannot stand there */
+        JSON_TRUNCATED,  /* ends in the middle of a value */
+        JSON_TRAILING,   /* something follows the value */
+        JSON_TOO_DEEP,   /* nested more than JSON_DEPTH_MAX */
+        JSON_BAD_UTF8,   /* also a sequence that the end of the text cuts */
+        JSON_BAD_ESCAPE, /* a backslash and something other than RFC 8259 §7 lists, or \u cut by the
+                            end */
         JSON_LONE_SURROGATE, /* \ud800 without its pair; only where it is refused */
         JSON_CONTROL,        /* a control character (below U+0020) inside a string */
 } JsonProblem;
@@ -40,16 +41,18 @@ typedef enum JsonKind {
 
 typedef struct JsonError {
         JsonProblem problem;
-        size_t offset; /* byte at which it was noticed; the size of the text when it ends too early */
+        size_t offset; /* byte at which it was noticed; the size of the text when it ends too early
+                        */
 } JsonError;
 
 typedef enum JsonFlag {
         JSON_REFUSE_LONE_SURROGATES = 1 << 0,
-        JSON_ALLOW_NAN = 1 << 1, /* NaN, Infinity, -Infinity, as Python's json writes and reads them */
+        JSON_ALLOW_NAN =
+                1 << 1, /* NaN, Infinity, -Infinity, as Python's json writes and reads them */
 } JsonFlag;
 
-/* Proves that text is exactly one JSON value with optional white space around it. Equal keys of one object pass, as
- * RFC 8259 §4 allows; a byte order mark does not. */
+/* Proves that text is exactly one JSON value with optional white space around it. Equal keys of one
+ * object pass, as RFC 8259 §4 allows; a byte order mark does not. */
 JsonError json_check(Slice text, unsigned flags);
 
 /* As json_check(), and the value must be of that kind. */
@@ -61,7 +64,8 @@ const char *json_problem_text(JsonProblem problem);
 /* The kind of a checked value. */
 JsonKind json_kind(Slice text);
 
-/* The members of an object or the elements of an array whose text has passed json_check(), in order. */
+/* The members of an object or the elements of an array whose text has passed json_check(), in
+ * order. */
 typedef struct JsonCursor {
         Slice rest;
         JsonKind container;
@@ -77,5 +81,6 @@ typedef struct JsonItem {
 /* Returns false when text is neither an object nor an array. */
 bool json_enter(Slice text, JsonCursor *ret_cursor);
 
-/* Returns false when there is no further item. Reads inside the text even when it was never checked. */
+/* Returns false when there is no further item. Reads inside the text even when it was never
+ * checked. */
 bool json_next(JsonCursor *cursor, JsonItem *ret_item);

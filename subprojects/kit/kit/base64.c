@@ -75,7 +75,8 @@ int base64_decode(Slice text, Buffer *out) {
                                 return -EINVAL;
                         bits = bits << 6 | (uint32_t) value;
                 }
-                /* Bits past the last whole byte must be zero, or two texts would mean the same bytes. */
+                /* Bits past the last whole byte must be zero, or two texts would mean the same
+                 * bytes. */
                 if ((n == 2 && (bits & 0xffff)) || (n == 3 && (bits & 0xff)))
                         return -EINVAL;
                 to[used++] = (uint8_t) (bits >> 16);

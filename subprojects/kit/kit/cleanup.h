@@ -1,5 +1,6 @@
 #pragma once
-/* cleanup: values that free themselves when they go out of scope, and the hand-over of their ownership. */
+/* cleanup: values that free themselves when they go out of scope, and the hand-over of their
+ * ownership. */
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -75,8 +75,9 @@ void log_line(LogLevel level, const char *format, ...) {
         (void) clock_gettime(CLOCK_REALTIME, &now);
         (void) gmtime_r(&now.tv_sec, &utc);
         used = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
-        used += (size_t) snprintf(line + used, sizeof(line) - used, ".%03ldZ %s %s: ",
-                                  now.tv_nsec / 1000000, level_names[level], log_name);
+        used += (size_t) snprintf(line + used, sizeof(line) - used,
+                                  ".%03ldZ %s %s: ", now.tv_nsec / 1000000, level_names[level],
+                                  log_name);
         used += escape_controls(message, line + used, sizeof(line) - used - 1);
         line[used++] = '\n';
 

@@ -17,7 +17,8 @@ typedef enum LogLevel {
 /* Lines above this level are dropped. Default LOG_LEVEL_INFO. */
 void log_set_level(LogLevel level);
 
-/* Names the process in every line, for instance "hatchery" or "zygote:default". Copied, cut at 32 bytes. */
+/* Names the process in every line, for instance "hatchery" or "zygote:default". Copied, cut at 32
+ * bytes. */
 void log_set_name(const char *name);
 
 /* Returns 0, or -1 when the name is none of error, warning, info, debug. */

@@ -1,8 +1,9 @@
 #pragma once
 /*
- * frame: what travels on the two pipes of a worker, in both directions: a header of fixed size and a body of
- * bytes. Both ends run on one host and come from one build, so numbers are in host byte order. The
- * worker's end may be hostile: the decoder has no state, allocates nothing and believes nothing.
+ * frame: what travels on the two pipes of a worker, in both directions: a header of fixed size and
+ * a body of bytes. Both ends run on one host and come from one build, so numbers are in host byte
+ * order. The worker's end may be hostile: the decoder has no state, allocates nothing and believes
+ * nothing.
  */
 
 #include <stdbool.h>
@@ -17,25 +18,25 @@
 typedef struct FrameHeader {
         uint32_t magic;
         uint32_t kind;
-        uint64_t size;          /* bytes of the body, which follows at once */
+        uint64_t size; /* bytes of the body, which follows at once */
 } FrameHeader;
 _Static_assert(sizeof(FrameHeader) == 16, "no padding on the wire");
 
 typedef struct Frame {
         uint32_t kind;
-        Slice body;             /* points into the bytes that were parsed */
+        Slice body; /* points into the bytes that were parsed */
 } Frame;
 
 typedef enum FrameParse {
         FRAME_COMPLETE,
-        FRAME_INCOMPLETE,       /* a longer prefix may become complete */
-        FRAME_MALFORMED,        /* no continuation can make it a frame */
+        FRAME_INCOMPLETE, /* a longer prefix may become complete */
+        FRAME_MALFORMED,  /* no continuation can make it a frame */
 } FrameParse;
 
 /*
- * Looks for one frame at the start of bytes. On FRAME_COMPLETE, *ret_frame is set and *ret_used says how many
- * bytes it took. body_max (at most FRAME_BODY_MAX) is the longest body the reader is willing to hold.
- * Which kinds are allowed is for the reader to say.
+ * Looks for one frame at the start of bytes. On FRAME_COMPLETE, *ret_frame is set and *ret_used
+ * says how many bytes it took. body_max (at most FRAME_BODY_MAX) is the longest body the reader is
+ * willing to hold. Which kinds are allowed is for the reader to say.
  */
 FrameParse frame_parse(Slice bytes, size_t body_max, Frame *ret_frame, size_t *ret_used);
 

@@ -1,13 +1,16 @@
 #pragma once
 /*
- * zygote: the commands between the supervisor and a zygote, over one SOCK_SEQPACKET socket. Commands have a fixed
- * size and hold no byte that a client sent. Reports are small too; the last field of a report is text.
+ * zygote: the commands between the supervisor and a zygote, over one SOCK_SEQPACKET socket.
+ * Commands have a fixed size and hold no byte that a client sent. Reports are small too; the last
+ * field of a report is text.
  *
- * A worker is forked with CLONE_PARENT, so it is the supervisor's child and not the zygote's: the supervisor waits
- * for it, and a dead or hung zygote takes no running worker and no exit status with it.
+ * A worker is forked with CLONE_PARENT, so it is the supervisor's child and not the zygote's: the
+ * supervisor waits for it, and a dead or hung zygote takes no running worker and no exit status
+ * with it.
  *
  * hatchery-python is started as
- *     hatchery-python --socket FD --template NAME [--venv DIR] [--import MODULE]... [--warm-up FILE] [--prelude FILE]
+ *     hatchery-python --socket FD --template NAME [--venv DIR] [--import MODULE]... [--warm-up
+ * FILE] [--prelude FILE]
  *                     [--log-level LEVEL]
  * with an environment of its own making. It ends when the other end of the socket closes.
  */
@@ -16,54 +19,58 @@
 
 /* Descriptors that come with ZYGOTE_SPAWN, in this order; each is the worker's end. */
 typedef enum SpawnFd {
-        SPAWN_FD_REQUEST,       /* read end */
-        SPAWN_FD_RESULT,        /* write end */
-        SPAWN_FD_STDOUT,        /* write end */
-        SPAWN_FD_STDERR,        /* write end */
-        SPAWN_FD_DIRECTORY,     /* O_PATH directory of the slot; holds work/ and tmp/ */
+        SPAWN_FD_REQUEST,   /* read end */
+        SPAWN_FD_RESULT,    /* write end */
+        SPAWN_FD_STDOUT,    /* write end */
+        SPAWN_FD_STDERR,    /* write end */
+        SPAWN_FD_DIRECTORY, /* O_PATH directory of the slot; holds work/ and tmp/ */
         _SPAWN_FDS,
 } SpawnFd;
 
 typedef enum SpawnFlag {
-        SPAWN_REHEARSE = 1 << 0,        /* run an empty snippet before RESULT_READY, so that its pages are mapped */
-        SPAWN_RESET = 1 << 1,           /* recycle policy `reset`: stay after a run, made new */
-        SPAWN_SUBPROCESSES = 1 << 2,    /* new programs are allowed */
-        SPAWN_DROP_IDS = 1 << 3,        /* become uid and gid */
+        SPAWN_REHEARSE =
+                1 << 0, /* run an empty snippet before RESULT_READY, so that its pages are mapped */
+        SPAWN_RESET = 1 << 1,        /* recycle policy `reset`: stay after a run, made new */
+        SPAWN_SUBPROCESSES = 1 << 2, /* new programs are allowed */
+        SPAWN_DROP_IDS = 1 << 3,     /* become uid and gid */
 } SpawnFlag;
 
 typedef struct SpawnCommand {
-        uint32_t kind;                  /* ZYGOTE_SPAWN */
-        uint32_t slot;                  /* for the log and the report only */
-        uint32_t flags;                 /* of SpawnFlag */
+        uint32_t kind;  /* ZYGOTE_SPAWN */
+        uint32_t slot;  /* for the log and the report only */
+        uint32_t flags; /* of SpawnFlag */
         uint32_t uid;
         uint32_t gid;
-        uint32_t tasks;                 /* RLIMIT_NPROC; 0: leave it */
-        uint64_t memory_bytes;          /* the most that any request may ask for, as RequestOptions has them */
+        uint32_t tasks;        /* RLIMIT_NPROC; 0: leave it */
+        uint64_t memory_bytes; /* the most that any request may ask for, as RequestOptions has them
+                                */
         uint64_t file_bytes;
         uint64_t cpu_seconds;
-        char directory[200];            /* the slot's directory by path, absolute, for HOME and TMPDIR */
+        char directory[200]; /* the slot's directory by path, absolute, for HOME and TMPDIR */
 } SpawnCommand;
 _Static_assert(sizeof(SpawnCommand) == 248, "no padding on the wire");
 
 #define ZYGOTE_SPAWN 1U
 
 typedef enum ZygoteReportKind {
-        ZYGOTE_PROGRESS = 1,    /* text: what is being imported; value: milliseconds since the start */
-        ZYGOTE_READY,           /* text: a JSON object {"python": "3.11.2", "packages": {"numpy": "1.24.2"}}; value:
-                                 * milliseconds the start took */
-        ZYGOTE_FAILED,          /* text: why it cannot serve, for instance a Python traceback; it exits next */
-        ZYGOTE_SPAWNED,         /* slot; value: pid as the supervisor sees it */
-        ZYGOTE_SPAWN_FAILED,    /* slot; value: errno */
+        ZYGOTE_PROGRESS = 1, /* text: what is being imported; value: milliseconds since the start */
+        ZYGOTE_READY,  /* text: a JSON object {"python": "3.11.2", "packages": {"numpy": "1.24.2"}};
+                        * value:  milliseconds the start took */
+        ZYGOTE_FAILED, /* text: why it cannot serve, for instance a Python traceback; it exits next
+                        */
+        ZYGOTE_SPAWNED,      /* slot; value: pid as the supervisor sees it */
+        ZYGOTE_SPAWN_FAILED, /* slot; value: errno */
 } ZygoteReportKind;
 
 #define ZYGOTE_REPORT_TEXT_MAX 16384
 
 typedef struct ZygoteReport {
-        uint32_t kind;          /* of ZygoteReportKind */
+        uint32_t kind; /* of ZygoteReportKind */
         uint32_t slot;
         int64_t value;
-        char text[ZYGOTE_REPORT_TEXT_MAX];      /* NUL-terminated; only the used part is sent */
+        char text[ZYGOTE_REPORT_TEXT_MAX]; /* NUL-terminated; only the used part is sent */
 } ZygoteReport;
 
 #define ZYGOTE_REPORT_HEAD 16
-_Static_assert(__builtin_offsetof(ZygoteReport, text) == ZYGOTE_REPORT_HEAD, "no padding on the wire");
+_Static_assert(__builtin_offsetof(ZygoteReport, text) == ZYGOTE_REPORT_HEAD,
+               "no padding on the wire");
