@@ -92,7 +92,8 @@ def refuses(server):
     try:
         socket.create_connection((server.host, server.port), 5).close()
         return False
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
+        # Reset: it was waiting to be accepted when the listener closed.
         return True
 
 
