@@ -15,10 +15,8 @@ typedef struct App {
         Pool *pool;
         Store *store; /* uploaded data of the code-execution-sandbox API */
         HangupWatcher *hangups;
-        void (*pool_submitted)(
-                struct App *app); /* call after pool_submit(): looks after timers of the loop */
-        uint64_t start_ns;        /* when the server started, monotonic */
-        bool was_ready;           /* every template has been able to take a run */
+        uint64_t start_ns; /* when the server started, monotonic */
+        bool was_ready;    /* every template has been able to take a run */
         bool draining;
         unsigned connections; /* open now */
         uint64_t requests;    /* answered so far */

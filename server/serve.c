@@ -129,12 +129,6 @@ static int make_pool(Server *server) {
 
 /* ── Running ── */
 
-/* The pool keeps its timers in its descriptor, which the loop watches: there is nothing left to do.
- */
-static void on_submitted(App *app) {
-        (void) app;
-}
-
 static void on_pool_readable(App *app) {
         Server *server = (Server *) app;
 
@@ -281,9 +275,7 @@ int serve(const Options *options) {
         static Server server;
 
         server = (Server){
-                .app = {.options = options,
-                        .pool_submitted = on_submitted,
-                        .start_ns = clock_now_ns()},
+                .app = {.options = options, .start_ns = clock_now_ns()},
                 .exit_status = -1,
         };
         if (start(&server) < 0)

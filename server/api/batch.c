@@ -202,7 +202,6 @@ static bool submit(Batch *batch, const ExecuteRequest *request) {
         if (r == POOL_OK) {
                 batch->refused_since_ns = 0;
                 batch->n_under_way++;
-                batch->app->pool_submitted(batch->app);
         } else {
                 ErrorAnswer answer = submit_problem(batch->app, r, &text);
 

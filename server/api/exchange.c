@@ -61,7 +61,6 @@ void exchange_submit(Exchange *exchange, const RunRequest *run) {
                 return;
         }
         hangup_watch(app->hangups, exchange->req, &exchange->hangup, on_gone, exchange);
-        app->pool_submitted(app);
 }
 
 Slice request_body(const h2o_req_t *req) {

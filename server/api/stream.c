@@ -254,5 +254,4 @@ void stream_execute(App *app, h2o_req_t *req, const RouteMatch *match,
         }
         hangup_watch(app->hangups, req, &stream->hangup, on_gone, stream);
         h2o_timeout_link(req->conn->ctx->loop, &req->conn->ctx->one_sec_timeout, &stream->tick);
-        app->pool_submitted(app);
 }
