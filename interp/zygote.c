@@ -252,6 +252,7 @@ static int receive_command(int socket_fd, SpawnCommand *ret_command, int ret_fds
                 .msg_controllen = sizeof(control),
         };
         struct cmsghdr *header;
+        size_t n_fds, next = 0;
         ssize_t n;
 
         do
@@ -263,13 +264,18 @@ static int receive_command(int socket_fd, SpawnCommand *ret_command, int ret_fds
                 return 0;
 
         header = CMSG_FIRSTHDR(&message);
-        if (n != sizeof(*ret_command) || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-            ret_command->kind != ZYGOTE_SPAWN ||
+        n_fds = _SPAWN_FDS_ALWAYS + (size_t) __builtin_popcount(ret_command->optional_fds);
+        if (n != sizeof(*ret_command) || ret_command->optional_fds >> _SPAWN_FDS ||
+            (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || ret_command->kind != ZYGOTE_SPAWN ||
             !memchr(ret_command->directory, 0, sizeof(ret_command->directory)) || !header ||
             header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-            header->cmsg_len != CMSG_LEN(sizeof(int) * _SPAWN_FDS))
+            header->cmsg_len != CMSG_LEN(sizeof(int) * n_fds))
                 return raise_error(-EBADMSG, "command of %zd bytes, kind %u", n, ret_command->kind);
-        memcpy(ret_fds, CMSG_DATA(header), sizeof(int) * _SPAWN_FDS);
+        for (int i = 0; i < _SPAWN_FDS; i++) {
+                ret_fds[i] = -1;
+                if (i < _SPAWN_FDS_ALWAYS || ret_command->optional_fds & 1U << i)
+                        memcpy(&ret_fds[i], CMSG_DATA(header) + sizeof(int) * next++, sizeof(int));
+        }
         return 1;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "kit/cleanup.h"
+#include "pool/isolation.h"
 #include "pool/run.h"
 #include "pool/template.h"
 
@@ -35,7 +36,10 @@ typedef struct PoolConfig {
         uint64_t value_bytes_max;   /* cap of a value, of a display, of the variables document */
         uint64_t collect_bytes_max; /* of all collected files of a run together */
         unsigned collect_files_max;
-        uint32_t worker_uid_base;   /* as root: slot n runs as this + n; 0: do not drop ids */
+        const IsolationPlan *isolation; /* which layers workers take; borrowed */
+        uint32_t worker_uid_base;       /* with LAYER_UID: slot n runs as this + n */
+        uint16_t probe_port;        /* TCP port of the server on loopback, for the canary to try; 0:
+                                       none */
         uint64_t start_timeout_ms;  /* a zygote that is not ready by then is replaced; a worker: a
                                        fifth of it */
         uint64_t zygote_max_age_ms; /* a new generation is started after that; 0: never */
@@ -88,7 +92,11 @@ void pool_drain(Pool *pool);
 bool pool_is_idle(const Pool *pool);
 
 typedef struct TemplateState {
-        bool ready;          /* its zygote can fork */
+        bool ready;       /* its zygote can fork, and a canary has shown that its layers hold */
+        LayerMask layers; /* that its workers take */
+        LayerMask proven; /* of those, that the last canary has shown to hold */
+        unsigned probes_tried, probes_stopped;
+        const char *broken;  /* the probe that was not stopped, in words, or NULL */
         unsigned generation; /* zygotes started so far */
         unsigned restarts;   /* of those, because the one before died or hung */
         pid_t zygote_pid;    /* 0: none */

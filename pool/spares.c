@@ -82,6 +82,9 @@ static SpawnCommand command_for(const Slot *slot) {
                 .file_bytes = limits->maximum[LIMIT_DISK_MB] << 20,
                 .cpu_seconds = limits->maximum[LIMIT_CPU_MS] / 1000 + 1,
                 .tasks = SHARED_TASKS_MAX,
+                .layers = layer_bit(LAYER_RLIMITS) | layer_bit(LAYER_NO_NEW_PRIVILEGES) |
+                          layer_bit(LAYER_CAPABILITIES) | layer_bit(LAYER_NOT_DUMPABLE) |
+                          layer_bit(LAYER_SECCOMP) | layer_bit(LAYER_OOM_SCORE),
         };
 
         /* While runs wait, the rehearsal would only keep them waiting. */
@@ -97,6 +100,7 @@ static SpawnCommand command_for(const Slot *slot) {
                 command.flags |= SPAWN_SUBPROCESSES;
         if (slot->uid != 0) {
                 command.flags |= SPAWN_DROP_IDS;
+                command.layers |= layer_bit(LAYER_UID);
                 command.tasks = (uint32_t) limits->maximum[LIMIT_PROCESSES] + THREADS_MAX;
         }
         (void) snprintf(command.directory, sizeof(command.directory), "%s/%u",

@@ -33,5 +33,10 @@ typedef struct TemplateConfig {
         unsigned workers;  /* slots: so many runs at once, and as many spares when idle */
         unsigned touched;  /* at most so many idle spares have their pages written beforehand */
         bool subprocesses; /* new programs are allowed */
+        /* What workers see besides the system, at the same place as on the host, read-only; and one
+         * folder that they may write to, all alike. Absolute paths; NULL: none. */
+        const char *const *read_only_paths;
+        size_t n_read_only_paths;
+        const char *data_path;
         LimitPolicy limits;
 } TemplateConfig;

@@ -193,14 +193,20 @@ int zygote_spawn(Zygote *zygote, const SpawnCommand *command, const int fds[_SPA
                 .msg_iov = &body,
                 .msg_iovlen = 1,
                 .msg_control = control.bytes,
-                .msg_controllen = sizeof(control.bytes),
         };
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        struct cmsghdr *header = &control.align;
+        int sent[_SPAWN_FDS];
+        size_t n = 0;
 
+        for (int i = 0; i < _SPAWN_FDS; i++) {
+                if (i < _SPAWN_FDS_ALWAYS || command->optional_fds & 1U << i)
+                        sent[n++] = fds[i];
+        }
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * n);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int) * _SPAWN_FDS);
-        memcpy(CMSG_DATA(header), fds, sizeof(int) * _SPAWN_FDS);
+        header->cmsg_len = CMSG_LEN(sizeof(int) * n);
+        memcpy(CMSG_DATA(header), sent, sizeof(int) * n);
 
         if (sendmsg(zygote->socket_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
                 return errno == EAGAIN ? -EAGAIN

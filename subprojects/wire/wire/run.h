@@ -3,9 +3,9 @@
  * run: the vocabulary of the two pipes of a worker.
  *
  * Supervisor to worker, on the request pipe: either one REQUEST_TOUCH, any time before a run; or
- * one run: any number of the frames below in any order (files come as FILE_PATH followed by
- * FILE_CONTENT, variables of the environment as NAME=VALUE), closed by REQUEST_END, which carries a
- * RequestOptions.
+ * REQUEST_PROBE (wire/probe.h) in place of a run; or one run: any number of the frames below in any
+ * order (files come as FILE_PATH followed by FILE_CONTENT, variables of the environment as
+ * NAME=VALUE), closed by REQUEST_END, which carries a RequestOptions.
  *
  * Worker to supervisor, on the result pipe: RESULT_READY once it is confined and can take a run
  * (again after each run under the recycle policy `reset`), or RESULT_FAILED when it could not be
@@ -31,6 +31,7 @@ typedef enum RequestKind {
         REQUEST_FILE_CONTENT, /* bytes of the file whose path came just before */
         REQUEST_VARIABLE,     /* name of a variable to report */
         REQUEST_END,          /* RequestOptions */
+        REQUEST_PROBE, /* ProbeRequest: try to break out, then say RESULT_PROBED, and take no run */
 } RequestKind;
 
 typedef enum RequestFlag {
@@ -67,6 +68,7 @@ typedef enum ResultKind {
         RESULT_ERROR_TRACEBACK, /* text: the user's frames only */
         RESULT_ERROR_LINE,      /* uint32_t: line of the source, from 1 */
         RESULT_END,             /* ResultEnd */
+        RESULT_PROBED,          /* ProbeAnswer */
         _RESULT_KIND_MAX,
 } ResultKind;
 

@@ -10,20 +10,32 @@
  *
  * hatchery-python is started as
  *     hatchery-python --socket FD --template NAME [--venv DIR] [--import MODULE]... [--warm-up
- * FILE] [--prelude FILE]
+ * FILE] [--prelude FILE] [--enter NAMESPACE-FD]... [--view PATH]... [--data PATH]
  *                     [--log-level LEVEL]
+ * (--enter: namespaces of the template's cell maker, joined first of all, in this order; --view and
+ * --data as in wire/cells.h)
  * with an environment of its own making. It ends when the other end of the socket closes.
  */
 
 #include <stdint.h>
 
-/* Descriptors that come with ZYGOTE_SPAWN, in this order; each is the worker's end. */
+#include "wire/layers.h"
+
+/* Descriptors that come with ZYGOTE_SPAWN, in this order, and then those optional ones whose bit
+ * (1 << number) is in the command's optional_fds. */
 typedef enum SpawnFd {
-        SPAWN_FD_REQUEST,   /* read end */
+        SPAWN_FD_REQUEST,   /* read end of a pipe of the worker's */
         SPAWN_FD_RESULT,    /* write end */
         SPAWN_FD_STDOUT,    /* write end */
         SPAWN_FD_STDERR,    /* write end */
         SPAWN_FD_DIRECTORY, /* O_PATH directory of the slot; holds work/ and tmp/ */
+        _SPAWN_FDS_ALWAYS,
+        SPAWN_FD_PID_NAMESPACE = _SPAWN_FDS_ALWAYS, /* of the slot's cell */
+        SPAWN_FD_MOUNT_NAMESPACE,
+        SPAWN_FD_USER_NAMESPACE,
+        SPAWN_FD_CGROUP,        /* version 2: the slot's folder, to be born in */
+        SPAWN_FD_CGROUP_MEMORY, /* version 1: cgroup.procs of the slot, opened for writing */
+        SPAWN_FD_CGROUP_PIDS,
         _SPAWN_FDS,
 } SpawnFd;
 
@@ -41,14 +53,17 @@ typedef struct SpawnCommand {
         uint32_t flags; /* of SpawnFlag */
         uint32_t uid;
         uint32_t gid;
-        uint32_t tasks;        /* RLIMIT_NPROC; 0: leave it */
+        uint32_t tasks;   /* RLIMIT_NPROC; 0: leave it */
+        LayerMask layers; /* that the worker must take; it takes no other, and ends if one fails */
+        uint32_t optional_fds; /* bits of SpawnFd */
         uint64_t memory_bytes; /* the most that any request may ask for, as RequestOptions has them
                                 */
         uint64_t file_bytes;
         uint64_t cpu_seconds;
-        char directory[200]; /* the slot's directory by path, absolute, for HOME and TMPDIR */
+        char directory[200]; /* the slot's directory by path, for HOME and TMPDIR: absolute, or
+                              * empty in a mount namespace, where it is /work and /tmp */
 } SpawnCommand;
-_Static_assert(sizeof(SpawnCommand) == 248, "no padding on the wire");
+_Static_assert(sizeof(SpawnCommand) == 256, "no padding on the wire");
 
 #define ZYGOTE_SPAWN 1U
 

@@ -18,6 +18,17 @@ SANITIZERS = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS
 SECONDS = float(os.environ.get("INTERP_SECONDS", 60))
 
 REHEARSE, RESET, SUBPROCESSES, DROP_IDS = 1, 2, 4, 8
+# Bits of wire/layers.h, in its order.
+LAYERS = {name: 1 << number for number, name in enumerate((
+    "rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "landlock", "uid", "userns", "pidns", "mountns",
+    "netns", "ipcns", "utsns", "cgroupns", "cgroup", "oom_score", "core_scheduling"))}
+
+
+def layers(*names):
+    return sum(LAYERS[name] for name in names)
+
+
+ALWAYS = layers("rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "oom_score")
 TOUCH, CODE, STDIN, ARGUMENT, ENVIRONMENT, DATA, FILE_PATH, FILE_CONTENT, VARIABLE, END = range(1, 11)
 WANT_VALUE, WANT_DISPLAYS, WANT_ALL_VARIABLES, PLAIN_VARIABLES, BIND_ANALYSIS = 1, 2, 4, 8, 16
 READY, FAILED, TOUCHED, DISPLAY, VALUE, VARIABLES, REPRS, ERROR_TYPE, ERROR_MESSAGE, ERROR_TRACEBACK, ERROR_LINE, \
@@ -281,7 +292,7 @@ class Zygote:
         return directory
 
     def spawn(self, flags=REHEARSE, uid=0, tasks=0, memory_bytes=512 << 20, file_bytes=64 << 20, cpu_seconds=60,
-              directory=None, ready=True):
+              directory=None, ready=True, taken=None):
         self.slots += 1
         if directory is None:
             directory = self.make_directory(self.slots, uid if flags & DROP_IDS else 0)
@@ -289,8 +300,10 @@ class Zygote:
         directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
         ours = [pipes[0][1], pipes[1][0], pipes[2][0], pipes[3][0]]
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1], pipes[3][1], directory_fd]
-        command = struct.pack("<IIIIIIQQQ200s", 1, self.slots, flags, uid, uid, tasks, memory_bytes, file_bytes,
-                              cpu_seconds, directory.encode())
+        if taken is None:
+            taken = ALWAYS | (LAYERS["uid"] if flags & DROP_IDS else 0)
+        command = struct.pack("<IIIIIIIIQQQ200s", 1, self.slots, flags, uid, uid, tasks, taken, 0, memory_bytes,
+                              file_bytes, cpu_seconds, directory.encode())
         self.socket.sendmsg([command], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", theirs))])
         for fd in theirs:
             os.close(fd)
