@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "interp/confine_filter.h"
 #include "kit/cleanup.h"
 
 /* What getting ready takes beyond the warm interpreter: rehearsal, page tables, the request's own
@@ -205,9 +206,7 @@ static int step_not_dumpable(Confinement *confinement) {
 }
 
 static int step_system_calls(Confinement *confinement) {
-        if (confinement->command->flags & SPAWN_SUBPROCESSES)
-                return 0;
-        return confine_forbid_processes();
+        return confine_system_calls(confinement->command->flags & SPAWN_SUBPROCESSES);
 }
 
 int confine(Confinement *confinement) {

@@ -40,10 +40,6 @@ int confine(Confinement *confinement);
 /* Address space in use, in bytes, as RLIMIT_AS counts it; -errno when /proc does not say. */
 int64_t confine_address_space(void);
 
-/* Denies new programs and new processes (threads stay allowed) to this process for ever. Returns 0
- * or -errno. */
-int confine_forbid_processes(void);
-
 /* Sets the limits of one run. Limits are final unless keep_maxima, as under `reset`, where only the
  * soft ones change. Returns 0 or -errno. */
 typedef struct RunLimits {

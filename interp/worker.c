@@ -12,6 +12,7 @@
 
 #include "interp/compat.h"
 #include "interp/confine.h"
+#include "interp/confine_filter.h"
 #include "interp/execute.h"
 #include "interp/report.h"
 #include "interp/request.h"
@@ -212,8 +213,8 @@ static int apply_limits(Worker *worker, const RequestOptions *options) {
                 .keep_maxima = worker->command->flags & SPAWN_RESET,
         };
 
-        if (worker->command->flags & SPAWN_SUBPROCESSES && options->processes <= 1) {
-                int r = confine_forbid_processes();
+        if (worker->command->flags & SPAWN_SUBPROCESSES) {
+                int r = confine_run_system_calls(options->processes > 1);
 
                 if (r < 0)
                         return r;
@@ -254,8 +255,9 @@ static void serve(Worker *worker) {
 
         if (!is_reset)
                 wait_for_the_end();
-        if (reset_leave(execute_namespace()) < 0 || execute_prepare() < 0 ||
-            !confine_has_cpu_left(worker->command->cpu_seconds))
+        /* What a run with subprocesses may call was settled for good. */
+        if (worker->command->flags & SPAWN_SUBPROCESSES || reset_leave(execute_namespace()) < 0 ||
+            execute_prepare() < 0 || !confine_has_cpu_left(worker->command->cpu_seconds))
                 _exit(0);
         worker->report.is_ended = false;
         report_add(&worker->report, RESULT_READY, SLICE_NULL);

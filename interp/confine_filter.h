@@ -1,0 +1,17 @@
+#pragma once
+/*
+ * confine_filter: shuts off the system calls that a worker has no use for. The rules are in
+ * filter/policy.c; they are compiled when hatchery is built.
+ */
+
+#include <stdbool.h>
+
+/* For this process and all that come from it, for ever; needs no_new_privs or CAP_SYS_ADMIN, and a
+ * process of one thread. Without subprocesses it may signal nobody but itself. Returns 0 or -errno.
+ */
+int confine_system_calls(bool subprocesses);
+
+/* Once, before a run of a worker that was confined with subprocesses: the run gets the stricter
+ * filter on top if it may not have them, and nobody can add a filter from then on. Returns 0 or
+ * -errno. */
+int confine_run_system_calls(bool subprocesses);
