@@ -144,9 +144,9 @@ def markdown(bench, memory, seconds):
 """
 
 
-def put_into(page, text):
+def put_into(page, text, marks=MARKS):
     """Replaces what stands between the marks; a page without them becomes the tables alone."""
-    old = page.read_text() if page.exists() else "\n".join(MARKS)
-    before, start, rest = old.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
+    old = page.read_text() if page.exists() else "\n".join(marks)
+    before, start, rest = old.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     page.write_text(before + start + "\n" + text + end + after if start and end else text)
