@@ -43,7 +43,7 @@ typedef enum LayerState {
         LAYER_ON,
         LAYER_SWITCHED_OFF, /* by configuration */
         LAYER_UNAVAILABLE,  /* this kernel, or this user, cannot */
-        LAYER_NOT_NEEDED, /* another one does the same: userns where each worker has its own uid */
+        LAYER_NOT_NEEDED,   /* userns, where the server may make the other namespaces without it */
 } LayerState;
 
 /* "on", "off", "unavailable", "not needed" */
@@ -57,10 +57,11 @@ typedef struct LayerFinding {
 
 typedef struct IsolationSurvey {
         LayerFinding layers[_LAYERS];
-        int landlock_abi;   /* 0: none */
-        int cgroup_version; /* 0: none usable */
-        bool is_root;       /* effective uid 0 */
-        char kernel[72];    /* uname -r */
+        int landlock_abi;          /* 0: none */
+        int cgroup_version;        /* 0: none usable */
+        bool is_root;              /* effective uid 0 */
+        bool needs_user_namespace; /* without CAP_SYS_ADMIN: other namespaces only inside one */
+        char kernel[72];           /* uname -r */
 } IsolationSurvey;
 
 /* Tries in child processes of its own, which it waits for (some milliseconds). Returns 0, or -errno
