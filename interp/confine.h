@@ -1,13 +1,15 @@
 #pragma once
 /*
  * confine: how a new worker shuts itself in, before any byte of a client exists for it. One list of
- * named steps, in one order; the first that fails ends the worker.
+ * named steps, in one order (confine.c); each belongs to a layer (wire/layers.h) and is taken if
+ * its worker is told to, or is taken by every worker. The first that fails ends the worker.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "interp/view.h"
 #include "wire/zygote.h"
 
 /* The worker's pipes, out of the way of descriptors that a run opens, and below RLIMIT_NOFILE. */
@@ -25,6 +27,28 @@ enum {
         WORKER_EXIT_PROTOCOL = 120,
 };
 
+/* --- in the zygote --- */
+
+#define CONFINE_ENTER_MAX 8
+
+/* The zygote is killed after its workers, and before the server. */
+#define CONFINE_ZYGOTE_OOM_SCORE "500"
+
+/* Joins the namespaces that all workers share: first of all, while the process has one thread.
+ * Closes the descriptors. Returns 0 or -errno. */
+int confine_enter_shared(const int *fds, size_t n);
+
+/* Learns, once, what its workers cannot or need not find out by themselves: they may have no /proc.
+ * venv may be NULL. Keeps descriptors open for as long as the zygote lives. Returns 0 or -errno. */
+int confine_prepare(const ViewOptions *view, const char *venv);
+
+/* Right before a fork and right after it in the zygote: the pid namespace of that worker, and what
+ * it inherits. fds: _SPAWN_FDS of them. Returns 0 or -errno: then there must be no fork. */
+int confine_before_fork(const SpawnCommand *command, const int *fds);
+int confine_after_fork(const SpawnCommand *command);
+
+/* --- in a new worker --- */
+
 typedef struct Confinement {
         const SpawnCommand *command;
         int *fds;     /* _SPAWN_FDS of them; close_range() ends them */
@@ -37,9 +61,6 @@ typedef struct Confinement {
  */
 int confine(Confinement *confinement);
 
-/* Address space in use, in bytes, as RLIMIT_AS counts it; -errno when /proc does not say. */
-int64_t confine_address_space(void);
-
 /* Sets the limits of one run. Limits are final unless keep_maxima, as under `reset`, where only the
  * soft ones change. Returns 0 or -errno. */
 typedef struct RunLimits {
@@ -49,9 +70,6 @@ typedef struct RunLimits {
         bool keep_maxima;
 } RunLimits;
 int confine_run(const RunLimits *limits);
-
-/* Whole seconds of processor time used so far, rounded up. */
-uint64_t confine_cpu_seconds(void);
 
 /* Whether the hard limit leaves room for a run of so many seconds. */
 bool confine_has_cpu_left(uint64_t cpu_seconds);

@@ -54,4 +54,3 @@ int confine_run_system_calls(bool subprocesses) {
 
         return subprocesses ? load(no_more_filters, N_ELEMENTS(no_more_filters)) : load_threads();
 }
-

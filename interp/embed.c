@@ -24,6 +24,9 @@ void embed_set_environment(void) {
                 {"VECLIB_MAXIMUM_THREADS", "1"},
                 {"LANG", "C.UTF-8"},
                 {"PATH", "/usr/local/bin:/usr/bin:/bin"},
+                /* A slot's uid, and that of a cell, has no entry in a list of users. */
+                {"USER", "worker"},
+                {"LOGNAME", "worker"},
                 {"MPLBACKEND", "module://hatchery_matplotlib"},
         };
 

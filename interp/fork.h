@@ -9,8 +9,9 @@ int fork_count_threads(void);
 /* Looks up what the children will need. Call it once, before the first fork. */
 void fork_prepare(void);
 
-/* Makes a child of our *parent*. Returns 0 in it, its pid here, or -errno. */
-pid_t fork_sibling(void);
+/* Makes a child of our *parent*, in the control group of that folder (version 2), or in ours (-1).
+ * Returns 0 in it, its pid here, or -errno. */
+pid_t fork_sibling(int cgroup_fd);
 
 /* Makes an ordinary child, to be waited for. Returns as fork_sibling(). */
 pid_t fork_child(void);

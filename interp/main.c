@@ -11,7 +11,9 @@
 
 static const char usage[] =
         "usage: hatchery-python --socket FD --template NAME [--venv DIR] [--import MODULE]...\n"
-        "                       [--warm-up FILE] [--prelude FILE] [--log-level LEVEL]\n"
+        "                       [--warm-up FILE] [--prelude FILE]\n"
+        "                       [--enter NAMESPACE-FD]... [--view PATH]... [--data PATH]\n"
+        "                       [--log-level LEVEL]\n"
         "It is started by hatchery, and of no use by itself.\n";
 
 /* The zygote leaves the directory that it was started in. Paths are not resolved any further: a
@@ -33,6 +35,9 @@ static int parse(int argc, char **argv, ZygoteOptions *options) {
                 {"import", required_argument, NULL, 'i'},
                 {"warm-up", required_argument, NULL, 'w'},
                 {"prelude", required_argument, NULL, 'p'},
+                {"enter", required_argument, NULL, 'e'},
+                {"view", required_argument, NULL, 'r'},
+                {"data", required_argument, NULL, 'd'},
                 {"log-level", required_argument, NULL, 'l'},
                 {0},
         };
@@ -60,6 +65,17 @@ static int parse(int argc, char **argv, ZygoteOptions *options) {
                         break;
                 case 'p':
                         options->prelude = absolute(optarg);
+                        break;
+                case 'e':
+                        if (options->n_namespaces == CONFINE_ENTER_MAX)
+                                return -1;
+                        options->namespaces[options->n_namespaces++] = atoi(optarg);
+                        break;
+                case 'r':
+                case 'd':
+                        if (!view_add(&options->view, option == 'd' ? VIEW_WRITE : VIEW_READ,
+                                      optarg))
+                                return -1;
                         break;
                 case 'l':
                         if (log_level_parse(optarg, &level) < 0)

@@ -5,14 +5,16 @@
  * builds a root directory of nothing else (interp/cell_maker.c), and Landlock rules allow nothing
  * else where there is no such root (interp/confine.c).
  *
- * Not in it: /proc, /sys, /home, /root, /opt, /srv, /run, /var, and of /etc all that tells of users,
- * secrets or the network. A cell adds files of its own making (/etc/passwd, /etc/hosts, …; see
- * interp/root.c) and three folders (/work, /tmp, /dev/shm). In there, all that can be seen may be
- * read.
+ * Not in it: /proc, /sys, /home, /root, /opt, /srv, /run, /var, and of /etc all that tells of
+ * users, secrets or the network. A cell adds files of its own making (/etc/passwd, /etc/hosts, …;
+ * see interp/cell_root.c) and three folders (/work, /tmp, /dev/shm). In there, all that can be seen
+ * may be read.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "kit/cleanup.h"
 
 #define VIEW_OPTIONS_MAX 32 /* of each kind */
 #define VIEW_PATHS_MAX   128
@@ -45,12 +47,13 @@ typedef struct ViewPath {
 /*
  * Fills paths with those of the list that exist here and now, parents before what is below them.
  * Returns how many; never more than max, for which VIEW_PATHS_MAX is enough. What an operator names
- * and does not exist is left out, too: view_missing() tells.
+ * and does not exist is left out here; view_check() tells of it.
  */
 size_t view_paths(const ViewOptions *options, ViewPath *paths, size_t max);
 
-/* The first path of the options that is not absolute or does not exist, or NULL. */
-const char *view_missing(const ViewOptions *options);
+/* Returns 0, or -errno when a path of the options cannot be shown; ret_why then has a line for the
+ * operator. Cells have their own /work, /tmp and /dev/shm, so nothing can be shown below them. */
+_must_check_ int view_check(const ViewOptions *options, char *ret_why, size_t size);
 
 /* Adds one --view (VIEW_READ) or --data (VIEW_WRITE). Returns false when there are too many. */
 bool view_add(ViewOptions *options, ViewAccess access, const char *path);

@@ -213,13 +213,14 @@ static int apply_limits(Worker *worker, const RequestOptions *options) {
                 .keep_maxima = worker->command->flags & SPAWN_RESET,
         };
 
-        if (worker->command->flags & SPAWN_SUBPROCESSES) {
+        if (worker->command->flags & SPAWN_SUBPROCESSES &&
+            worker->command->layers & layer_bit(LAYER_SECCOMP)) {
                 int r = confine_run_system_calls(options->processes > 1);
 
                 if (r < 0)
                         return r;
         }
-        return confine_run(&limits);
+        return worker->command->layers & layer_bit(LAYER_RLIMITS) ? confine_run(&limits) : 0;
 }
 
 /* Blocks until the supervisor kills this process or closes the pipe. To exit at once would be to

@@ -89,17 +89,20 @@ static void set_signals(void) {
         (void) sigprocmask(SIG_SETMASK, &interrupt, NULL);
 }
 
-/* Raising one's own score takes no rights, and workers inherit it; they raise it further when they
- * may. */
+/* Raising one's own score takes no rights. */
 static void raise_oom_score(void) {
         _autoclose_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
-        if (fd < 0 || write(fd, "500", 3) < 0)
+        if (fd < 0 || write(fd, CONFINE_ZYGOTE_OOM_SCORE, strlen(CONFINE_ZYGOTE_OOM_SCORE)) < 0)
                 log_debug("the out-of-memory score stays as it is: %s", strerror(errno));
 }
 
-static int secure(Zygote *zygote) {
+/* no_new_privs is not among it: nothing here executes what it is given, and a worker that has it
+ * from here could not be without. */
+static int secure(Zygote *zygote, const ZygoteOptions *options) {
         zygote->supervisor = getppid();
+        if (confine_enter_shared(options->namespaces, options->n_namespaces) < 0)
+                return -1;
         if (fcntl(zygote->socket_fd, F_SETFD, FD_CLOEXEC) < 0)
                 return raise_errno("the socket of the supervisor");
         raise_oom_score();
@@ -107,8 +110,8 @@ static int secure(Zygote *zygote) {
          * shall not be taken for one. */
         if (chdir("/") < 0)
                 return raise_errno("leave the current directory");
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-                return raise_errno("secure the zygote");
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                return raise_errno("end with the supervisor");
         return 0;
 }
 
@@ -178,7 +181,7 @@ static PyObject *versions_of(const ZygoteOptions *options) {
 }
 
 /* The last steps: from here on no Python object is touched in this process. Only then it becomes
- * non-dumpable, because that closes /proc/self/pagemap to a plain user, and there is nothing to
+ * non-dumpable, because that closes files of /proc/self to a plain user, and there is nothing to
  * hide from anybody before. */
 static int make_image(const Zygote *zygote, const ZygoteOptions *options) {
         long moved = image_make();
@@ -191,6 +194,8 @@ static int make_image(const Zygote *zygote, const ZygoteOptions *options) {
         /* After the image, which changes what a page is. */
         log_debug("pages of heavy runs: %ld",
                   touch_record(worker_record, (void *) options->warm_up));
+        if (confine_prepare(&options->view, options->venv) < 0)
+                return fail(zygote, "workers could not be confined");
         return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail(zygote, "the zygote stays dumpable") : 0;
 }
 
@@ -266,7 +271,8 @@ static int receive_command(int socket_fd, SpawnCommand *ret_command, int ret_fds
         header = CMSG_FIRSTHDR(&message);
         n_fds = _SPAWN_FDS_ALWAYS + (size_t) __builtin_popcount(ret_command->optional_fds);
         if (n != sizeof(*ret_command) || ret_command->optional_fds >> _SPAWN_FDS ||
-            (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || ret_command->kind != ZYGOTE_SPAWN ||
+            ret_command->layers & ~LAYERS_ALL || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+            ret_command->kind != ZYGOTE_SPAWN ||
             !memchr(ret_command->directory, 0, sizeof(ret_command->directory)) || !header ||
             header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
             header->cmsg_len != CMSG_LEN(sizeof(int) * n_fds))
@@ -279,11 +285,26 @@ static int receive_command(int socket_fd, SpawnCommand *ret_command, int ret_fds
         return 1;
 }
 
-static int spawn(const Zygote *zygote, const SpawnCommand *command, int fds[_SPAWN_FDS]) {
-        pid_t pid = fork_sibling();
+/* Returns the pid here, or -errno. In the worker it does not return. */
+static pid_t fork_worker(const Zygote *zygote, const SpawnCommand *command, int fds[_SPAWN_FDS]) {
+        bool has_cgroup = command->layers & layer_bit(LAYER_CGROUP);
+        pid_t pid = confine_before_fork(command, fds);
+        int r;
 
-        if (pid == 0)
-                worker_main(command, fds, zygote->supervisor);
+        if (pid == 0) {
+                pid = fork_sibling(has_cgroup ? fds[SPAWN_FD_CGROUP] : -1);
+                if (pid == 0)
+                        worker_main(command, fds, zygote->supervisor);
+        }
+        r = confine_after_fork(command);
+        if (r < 0)
+                log_warning("the zygote keeps a worker's score: %s", strerror(-r));
+        return pid;
+}
+
+static int spawn(const Zygote *zygote, const SpawnCommand *command, int fds[_SPAWN_FDS]) {
+        pid_t pid = fork_worker(zygote, command, fds);
+
         for (int i = 0; i < _SPAWN_FDS; i++)
                 close_fd(&fds[i]);
         if (pid < 0)
@@ -311,7 +332,7 @@ int zygote_run(const ZygoteOptions *options) {
         Zygote zygote = {.socket_fd = options->socket_fd, .started_ns = clock_now_ns()};
 
         set_signals();
-        if (secure(&zygote) < 0 || warm_up(&zygote, options) < 0)
+        if (secure(&zygote, options) < 0 || warm_up(&zygote, options) < 0)
                 return 1;
         log_debug("ready after %lld ms", (long long) age_ms(&zygote));
         return serve(&zygote) < 0 ? 1 : 0;

@@ -6,6 +6,9 @@
 
 #include <stddef.h>
 
+#include "interp/confine.h"
+#include "interp/view.h"
+
 #define ZYGOTE_IMPORTS_MAX 256
 
 typedef struct ZygoteOptions {
@@ -16,6 +19,9 @@ typedef struct ZygoteOptions {
         const char *prelude; /* likewise */
         const char *imports[ZYGOTE_IMPORTS_MAX];
         size_t n_imports;
+        int namespaces[CONFINE_ENTER_MAX]; /* descriptors, joined first of all */
+        size_t n_namespaces;
+        ViewOptions view;
 } ZygoteOptions;
 
 /* Returns the status to exit with, once the supervisor's end of the socket is closed. In a worker

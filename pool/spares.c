@@ -99,7 +99,6 @@ static SpawnCommand command_for(const Slot *slot) {
         if (config->subprocesses)
                 command.flags |= SPAWN_SUBPROCESSES;
         if (slot->uid != 0) {
-                command.flags |= SPAWN_DROP_IDS;
                 command.layers |= layer_bit(LAYER_UID);
                 command.tasks = (uint32_t) limits->maximum[LIMIT_PROCESSES] + THREADS_MAX;
         }

@@ -124,6 +124,7 @@ def before_forking():
 def after_fork(directory):
     """Nothing random and no place may be the same in two workers. The hash seed is: it is fixed at start."""
     environment = os.environ
+    # Empty: in a cell (wire/zygote.h).
     environment["HOME"] = f"{directory}/work"
     environment["TMPDIR"] = environment["MPLCONFIGDIR"] = tempfile.tempdir = f"{directory}/tmp"
     threading.main_thread()._set_native_id()

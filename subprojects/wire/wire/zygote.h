@@ -44,7 +44,6 @@ typedef enum SpawnFlag {
                 1 << 0, /* run an empty snippet before RESULT_READY, so that its pages are mapped */
         SPAWN_RESET = 1 << 1,        /* recycle policy `reset`: stay after a run, made new */
         SPAWN_SUBPROCESSES = 1 << 2, /* new programs are allowed */
-        SPAWN_DROP_IDS = 1 << 3,     /* become uid and gid */
 } SpawnFlag;
 
 typedef struct SpawnCommand {

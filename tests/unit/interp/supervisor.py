@@ -17,11 +17,14 @@ MAGIC = 0x48544331
 SANITIZERS = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
 SECONDS = float(os.environ.get("INTERP_SECONDS", 60))
 
-REHEARSE, RESET, SUBPROCESSES, DROP_IDS = 1, 2, 4, 8
+REHEARSE, RESET, SUBPROCESSES = 1, 2, 4
 # Bits of wire/layers.h, in its order.
 LAYERS = {name: 1 << number for number, name in enumerate((
     "rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "landlock", "uid", "userns", "pidns", "mountns",
     "netns", "ipcns", "utsns", "cgroupns", "cgroup", "oom_score", "core_scheduling"))}
+# The descriptors of a spawn beyond those that every one has, in the order of SpawnFd.
+OPTIONAL_FDS = {name: 5 + number for number, name in enumerate((
+    "pidns", "mountns", "userns", "cgroup", "cgroup_memory", "cgroup_pids"))}
 
 
 def layers(*names):
@@ -291,24 +294,36 @@ class Zygote:
                 os.chown(path, owner, owner)
         return directory
 
-    def spawn(self, flags=REHEARSE, uid=0, tasks=0, memory_bytes=512 << 20, file_bytes=64 << 20, cpu_seconds=60,
-              directory=None, ready=True, taken=None):
+    def send_spawn(self, flags=REHEARSE, uid=None, tasks=0, memory_bytes=512 << 20, file_bytes=64 << 20, cpu_seconds=60,
+                   directory=None, taken=None, fds=None):
+        """fds: optional ones by name. directory: "" in a cell. A uid is a layer too."""
         self.slots += 1
         if directory is None:
-            directory = self.make_directory(self.slots, uid if flags & DROP_IDS else 0)
+            directory = self.make_directory(self.slots, uid)
+        fds = sorted((OPTIONAL_FDS[name], fd) for name, fd in (fds or {}).items())
         pipes = [os.pipe() for _ in range(4)]
-        directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        directory_fd = os.open(directory or "/", os.O_PATH | os.O_DIRECTORY)
         ours = [pipes[0][1], pipes[1][0], pipes[2][0], pipes[3][0]]
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1], pipes[3][1], directory_fd]
         if taken is None:
-            taken = ALWAYS | (LAYERS["uid"] if flags & DROP_IDS else 0)
-        command = struct.pack("<IIIIIIIIQQQ200s", 1, self.slots, flags, uid, uid, tasks, taken, 0, memory_bytes,
-                              file_bytes, cpu_seconds, directory.encode())
-        self.socket.sendmsg([command], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", theirs))])
+            taken = ALWAYS | (LAYERS["uid"] if uid is not None else 0)
+        command = struct.pack("<IIIIIIIIQQQ200s", 1, self.slots, flags, uid or 0, uid or 0, tasks, taken,
+                              sum(1 << number for number, _ in fds), memory_bytes, file_bytes, cpu_seconds,
+                              directory.encode())
+        sent = array.array("i", [*theirs, *(fd for _, fd in fds)])
+        self.socket.sendmsg([command], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)])
         for fd in theirs:
             os.close(fd)
         kind, slot, value, _ = self.report()
-        assert (kind, slot) == (Z_SPAWNED, self.slots), (kind, value)
+        assert slot == self.slots
+        return kind, value, ours, directory
+
+    def spawn(self, *arguments, ready=True, **parts):
+        kind, value, ours, directory = self.send_spawn(*arguments, **parts)
+        if kind != Z_SPAWNED:
+            for fd in ours:
+                os.close(fd)
+        assert kind == Z_SPAWNED, os.strerror(value)
         worker = Worker(self, value, ours, directory)
         self.workers.append(worker)
         return worker.await_ready() if ready else worker

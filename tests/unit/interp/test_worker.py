@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from supervisor import (ARGUMENT, CODE, COMPLETED, DROP_IDS, END, FAILED, FILE_CONTENT, FILE_PATH, MAGIC, RAISED, REHEARSE,
+from supervisor import (ARGUMENT, CODE, COMPLETED, END, FAILED, FILE_CONTENT, FILE_PATH, MAGIC, RAISED, REHEARSE,
                         SUBPROCESSES, TOUCH, frame, is_sanitized, options, request)
 
 IS_ROOT = os.geteuid() == 0
@@ -64,7 +64,7 @@ def test_no_descriptor_but_its_own(zygote):
 
 @needs_root
 def test_ids_are_dropped_for_good(zygote):
-    worker = zygote.spawn(REHEARSE | DROP_IDS, uid=UID)
+    worker = zygote.spawn(uid=UID)
     outcome = worker.run("import os\nfound = [os.getresuid(), os.getresgid(), os.getgroups()]\n"
                          "for call in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.setgid(0),\n"
                          "             lambda: os.setgroups([0])):\n"
@@ -77,7 +77,7 @@ def test_ids_are_dropped_for_good(zygote):
 
 @needs_root
 def test_root_is_refused_as_an_identity(zygote):
-    worker = zygote.spawn(DROP_IDS, uid=0, ready=False)
+    worker = zygote.spawn(0, uid=0, ready=False)
     kind, text = worker.next_frame()
     assert kind == FAILED and b"user and group: Invalid argument" in text
     assert worker.wait() == 119
@@ -158,9 +158,9 @@ def test_a_request_beyond_the_workers_own_limits_is_not_run(zygote):
 def test_it_ends_with_its_supervisor(tmp_path):
     """PR_SET_PDEATHSIG, also after the ids have changed."""
     script = tmp_path / "supervisor_dies.py"
-    flags = REHEARSE | (DROP_IDS if IS_ROOT else 0)
+    uid = UID if IS_ROOT else None
     script.write_text(f"import sys, os\nsys.path.insert(0, {os.path.dirname(__file__)!r})\nfrom supervisor import Zygote\n"
-                      f"zygote = Zygote()\nworker = zygote.spawn({flags}, uid={UID})\n"
+                      f"zygote = Zygote()\nworker = zygote.spawn(uid={uid})\n"
                       "print(zygote.process.pid, worker.pid, flush=True)\nos.kill(os.getpid(), 9)\n")
     ran = subprocess.run(["/usr/bin/python3", script], stdout=subprocess.PIPE, text=True)
     pids = list(map(int, ran.stdout.split()))

@@ -1,0 +1,235 @@
+/*
+ * Landlock: a worker reaches no file but those that it is told of, no TCP port, and no process and
+ * no abstract socket outside of it. Linux 5.13; what came later is used where the kernel has it,
+ * and nothing is asked of a kernel that it does not know.
+ *
+ * The calls have no function in glibc, and the headers of Debian 12 are older than most of the
+ * rights, so both stand here, after include/uapi/linux/landlock.h of Linux 6.15.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "interp/confine_steps.h"
+#include "kit/cleanup.h"
+#include "kit/error.h"
+
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule       445
+#define SYS_landlock_restrict_self  446
+#endif
+
+#define CREATE_RULESET_VERSION 1U
+#define RULE_PATH_BENEATH      1
+/* ABI 7, Linux 6.15: a run that tries forbidden things in a loop shall not fill the audit log. */
+#define RESTRICT_SELF_LOG_SAME_EXEC_OFF 1U
+
+enum {
+        FS_EXECUTE = 1U << 0, /* execve(2); a library is only read, and mapped */
+        FS_WRITE_FILE = 1U << 1,
+        FS_READ_FILE = 1U << 2,
+        FS_READ_DIR = 1U << 3,
+        FS_REMOVE_DIR = 1U << 4,
+        FS_REMOVE_FILE = 1U << 5,
+        FS_MAKE_CHAR = 1U << 6,
+        FS_MAKE_DIR = 1U << 7,
+        FS_MAKE_REG = 1U << 8,
+        FS_MAKE_SOCK = 1U << 9,
+        FS_MAKE_FIFO = 1U << 10,
+        FS_MAKE_BLOCK = 1U << 11,
+        FS_MAKE_SYM = 1U << 12,
+        FS_REFER = 1U << 13,     /* ABI 2, Linux 5.19: move from one folder to another */
+        FS_TRUNCATE = 1U << 14,  /* ABI 3, Linux 6.2 */
+        FS_IOCTL_DEV = 1U << 15, /* ABI 5, Linux 6.10 */
+
+        /* All that makes sense for what is no directory. */
+        FS_OF_FILES = FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV,
+
+        ACCESS_READ = FS_EXECUTE | FS_READ_FILE | FS_READ_DIR,
+        ACCESS_DEVICE = FS_READ_FILE | FS_WRITE_FILE,
+        ACCESS_DATA = FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_DIR |
+                      FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_FIFO | FS_MAKE_SYM |
+                      FS_REFER,
+        ACCESS_FOLDER = ACCESS_DATA | FS_EXECUTE,
+};
+
+enum {
+        NET_BIND_TCP = 1U << 0, /* ABI 4, Linux 6.7 */
+        NET_CONNECT_TCP = 1U << 1,
+};
+
+enum {
+        SCOPE_ABSTRACT_UNIX_SOCKET = 1U << 0, /* ABI 6, Linux 6.12 */
+        SCOPE_SIGNAL = 1U << 1,
+};
+
+typedef struct RulesetAttributes {
+        uint64_t handled_fs, handled_net, scoped;
+} RulesetAttributes;
+
+typedef struct __attribute__((packed)) PathRule {
+        uint64_t access;
+        int32_t parent_fd;
+} PathRule;
+
+typedef struct Place {
+        int fd;
+        uint32_t access;
+        bool is_of_view; /* in a cell, beneath its root, all of which may be read */
+} Place;
+
+/* --- in the zygote --- */
+
+static int abi; /* -errno: there is no Landlock */
+static RulesetAttributes attributes;
+/* A rule is on an inode, and that of a bind mount's root is that of what is mounted: what the
+ * zygote opens outside is the same in a cell. */
+static Place places[VIEW_PATHS_MAX + 1];
+static size_t n_places;
+
+/* Exactly what this kernel knows: a right that is not handled is not refused. */
+static void choose_attributes(void) {
+        attributes.handled_fs = (uint32_t) (FS_REFER - 1);
+        if (abi >= 2)
+                attributes.handled_fs |= FS_REFER;
+        if (abi >= 3)
+                attributes.handled_fs |= FS_TRUNCATE;
+        if (abi >= 4)
+                attributes.handled_net = NET_BIND_TCP | NET_CONNECT_TCP;
+        if (abi >= 5)
+                attributes.handled_fs |= FS_IOCTL_DEV;
+        if (abi >= 6)
+                attributes.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
+}
+
+static int add_place(const char *path, uint32_t access, bool is_of_view) {
+        int fd = open(path, O_PATH | O_CLOEXEC);
+
+        /* What has gone since the list was made cannot be opened by a worker either. */
+        if (fd < 0)
+                return errno == ENOENT || errno == EACCES ? 0
+                                                          : raise_errno("open %s for a rule", path);
+        places[n_places++] = (Place){fd, access, is_of_view};
+        return 0;
+}
+
+static int add_view_path(const ViewPath *path) {
+        bool is_written = path->access == VIEW_WRITE;
+
+        switch (path->kind) {
+        case VIEW_DIRECTORY:
+                return add_place(path->path, is_written ? ACCESS_DATA : ACCESS_READ, !is_written);
+        case VIEW_FILE:
+                return add_place(path->path, (is_written ? ACCESS_DATA : ACCESS_READ) & FS_OF_FILES,
+                                 !is_written);
+        case VIEW_DEVICE:
+                return add_place(path->path, ACCESS_DEVICE, true);
+        case VIEW_SYMLINK: /* following it asks for no right */
+                break;
+        }
+        return 0;
+}
+
+int confine_landlock_prepare(const ViewOptions *view, const char *venv) {
+        ViewPath paths[VIEW_PATHS_MAX];
+        size_t n;
+
+        abi = (int) syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
+        if (abi < 0) {
+                abi = -errno;
+                return 0;
+        }
+        choose_attributes();
+        n = view_paths(view, paths, N_ELEMENTS(paths));
+        for (size_t i = 0; i < n; i++) {
+                int r = add_view_path(&paths[i]);
+
+                if (r < 0)
+                        return r;
+        }
+        return venv ? add_place(venv, ACCESS_READ, true) : 0;
+}
+
+/* --- in a worker --- */
+
+static int add_rule(const Confinement *confinement, int ruleset_fd, int fd, uint32_t access) {
+        PathRule rule = {.access = access & attributes.handled_fs, .parent_fd = fd};
+
+        if (!(confinement->command->flags & SPAWN_SUBPROCESSES))
+                rule.access &= ~(uint64_t) FS_EXECUTE;
+        return syscall(SYS_landlock_add_rule, ruleset_fd, RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno
+                                                                                           : 0;
+}
+
+static int add_rule_at(const Confinement *confinement, int ruleset_fd, int directory_fd,
+                       const char *path, uint32_t access) {
+        _autoclose_ int fd =
+                openat(directory_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? -errno : add_rule(confinement, ruleset_fd, fd, access);
+}
+
+typedef struct Folder {
+        const char *path;
+        uint32_t access;
+} Folder;
+
+static int add_folders(const Confinement *confinement, int ruleset_fd) {
+        static const Folder in_cell[] = {
+                {"/", ACCESS_READ},      {"/dev", ACCESS_DEVICE},     {"/work", ACCESS_FOLDER},
+                {"/tmp", ACCESS_FOLDER}, {"/dev/shm", ACCESS_FOLDER},
+        };
+        static const Folder in_slot[] = {{"work", ACCESS_FOLDER}, {"tmp", ACCESS_FOLDER}};
+        bool is_in_cell = confine_takes(confinement, LAYER_MOUNT_NAMESPACE);
+        const Folder *folders = is_in_cell ? in_cell : in_slot;
+        size_t n = is_in_cell ? N_ELEMENTS(in_cell) : N_ELEMENTS(in_slot);
+
+        for (size_t i = 0; i < n; i++) {
+                int r = add_rule_at(confinement, ruleset_fd, confinement->fds[SPAWN_FD_DIRECTORY],
+                                    folders[i].path, folders[i].access);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int add_places(const Confinement *confinement, int ruleset_fd) {
+        bool is_in_cell = confine_takes(confinement, LAYER_MOUNT_NAMESPACE);
+
+        for (size_t i = 0; i < n_places; i++) {
+                int r = 0;
+
+                if (!is_in_cell || !places[i].is_of_view)
+                        r = add_rule(confinement, ruleset_fd, places[i].fd, places[i].access);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Takes no_new_privs, or CAP_SYS_ADMIN. */
+int confine_landlock_take(Confinement *confinement) {
+        _autoclose_ int ruleset_fd = -1;
+        int r;
+
+        if (abi < 0)
+                return abi;
+        ruleset_fd = (int) syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
+        if (ruleset_fd < 0)
+                return -errno;
+        r = add_folders(confinement, ruleset_fd);
+        if (r == 0)
+                r = add_places(confinement, ruleset_fd);
+        if (r < 0)
+                return r;
+        return syscall(SYS_landlock_restrict_self, ruleset_fd,
+                       abi >= 7 ? RESTRICT_SELF_LOG_SAME_EXEC_OFF : 0) < 0
+                       ? -errno
+                       : 0;
+}
