@@ -1,4 +1,5 @@
-/* hatchery-python: the warm interpreter, as described in wire/zygote.h. */
+/* hatchery-python: the warm interpreter, as described in wire/zygote.h; or, with --make-cells, what
+ * makes the places for its workers, as described in wire/cells.h. */
 
 #include <getopt.h>
 #include <limits.h>
@@ -6,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "interp/cell_maker.h"
 #include "interp/zygote.h"
 #include "kit/log.h"
 
@@ -94,6 +96,8 @@ int main(int argc, char **argv) {
         static ZygoteOptions options = {.socket_fd = -1};
         char name[64];
 
+        if (cell_maker_is_asked_for(argc, argv))
+                _exit(cell_maker_main(argc, argv));
         if (parse(argc, argv, &options) < 0) {
                 (void) fputs(usage, stderr);
                 return EXIT_FAILURE;
