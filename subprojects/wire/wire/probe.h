@@ -1,12 +1,12 @@
 #pragma once
 /*
  * probe: how a server proves that its layers hold. An ordinary spare, made as every other one, is
- * given REQUEST_PROBE instead of a run: it tries to break out in each way of the list, and says
- * with RESULT_PROBED what the kernel answered. pool/proof.c knows which layers make which attempt
- * fail; the worker does not judge.
+ * given REQUEST_PROBE instead of a run: it tries to break out in each way of the list that it is
+ * asked to, and says with RESULT_PROBED what the kernel answered. pool/proof.c knows which layers
+ * make which attempt fail; the worker does not judge.
  *
  * After RESULT_PROBED, when PROBE_FORBIDDEN_CALL was asked for, it makes one system call whose
- * answer is its end (SIGSYS), which the supervisor sees in the wait status.
+ * answer is its end (SIGSYS), which the supervisor sees in the wait status; else it exits with 0.
  */
 
 #include <stdint.h>
@@ -16,18 +16,21 @@
         X(READ_SHADOW, "read /etc/shadow")                                                         \
         X(READ_SECRET, "read a file of the server's user")                                         \
         X(LIST_WORK_FOLDERS, "list the folders of other runs")                                     \
+        X(LIST_PROCESSES, "list other processes in /proc")                                         \
         X(SERVER_ENVIRONMENT, "read the server's environment in /proc")                            \
         X(SERVER_MEMORY, "open the server's memory in /proc")                                      \
         X(NEIGHBOUR_MEMORY, "open another worker's memory in /proc")                               \
         X(WRITE_ROOT, "create a file in /")                                                        \
         X(WRITE_SYSTEM, "create a file in /usr")                                                   \
-        X(WRITE_SHARED_TMP,                                                                        \
-          "create a file in the host's /tmp or /var/tmp that the server can see")                  \
+        X(WRITE_SHARED_FOLDER, "create a file in a folder of the server that all may write to")    \
         X(CHANGE_MODE_OUTSIDE, "change the mode of a file of the server's user")                   \
+        X(OPEN_DEVICE, "open the memory or the log of the kernel")                                 \
+        X(KERNEL_SETTING, "open a setting of the kernel for writing")                              \
         X(INTERNET_SOCKET, "make an internet socket")                                              \
         X(CONNECT_SERVER, "connect to a port of the server on loopback")                           \
         X(CONNECT_ABSTRACT, "connect to an abstract socket of the server")                         \
         X(CONNECT_NAMED, "connect to a named socket of the server")                                \
+        X(PASS_DESCRIPTOR, "send a descriptor through a socket")                                   \
         X(SIGNAL_SERVER, "send signal 0 to the server")                                            \
         X(SIGNAL_ZYGOTE, "send signal 0 to the zygote")                                            \
         X(SIGNAL_NEIGHBOUR, "send signal 0 to another worker")                                     \
@@ -35,27 +38,32 @@
         X(PIDFD_SERVER, "open a pidfd of the server")                                              \
         X(NEW_PROCESS, "fork")                                                                     \
         X(NEW_PROGRAM, "execute a program")                                                        \
+        X(OUTLIVE, "live on when the server dies (PR_SET_PDEATHSIG)")                              \
         X(THREAD_QUOTA, "start more threads than the limit")                                       \
         X(ADDRESS_QUOTA, "map more memory than the limit")                                         \
         X(FILE_QUOTA, "write a file larger than the limit")                                        \
         X(DISK_QUOTA, "fill more disk than the cell has")                                          \
+        X(LOCK_MEMORY, "lock memory")                                                              \
         X(RAISE_LIMIT, "raise a resource limit")                                                   \
         X(GAIN_IDENTITY, "become uid 0")                                                           \
         X(GAIN_CAPABILITY, "take a capability")                                                    \
         X(BECOME_DUMPABLE, "make itself dumpable")                                                 \
-        X(SHARED_MEMORY_SEGMENT, "make a System V shared memory segment")                          \
+        X(SERVER_SEGMENT, "attach a System V shared memory segment of the server")                 \
+        X(NEW_SEGMENT, "make a System V shared memory segment")                                    \
         X(MESSAGE_QUEUE, "open a POSIX message queue")                                             \
         X(ANONYMOUS_FILE, "make an anonymous file (memfd_create)")                                 \
+        X(WATCH_FILES, "watch files (inotify)")                                                    \
         X(SET_HOST_NAME, "set the host name")                                                      \
         X(SET_CLOCK, "set the clock")                                                              \
+        X(IO_URING, "set up an io_uring")                                                          \
         X(INHERITED_DESCRIPTOR, "use a descriptor that is none of its own")                        \
         X(TRACE_SERVER, "ptrace the server")                                                       \
         X(READ_SERVER_MEMORY, "process_vm_readv from the server")                                  \
         X(TAKE_DESCRIPTOR, "pidfd_getfd from the server")                                          \
         X(NEW_NAMESPACE, "unshare a user namespace")                                               \
         X(MOUNT, "mount a tmpfs")                                                                  \
+        X(CHANGE_ROOT, "chroot")                                                                   \
         X(KERNEL_KEYRING, "add a key")                                                             \
-        X(IO_URING, "set up an io_uring")                                                          \
         X(BPF, "load a bpf program")                                                               \
         X(PERFORMANCE_EVENTS, "open a performance counter")                                        \
         X(USERFAULTFD, "make a userfaultfd")
@@ -66,6 +74,13 @@ typedef enum Probe {
 #undef X
                 _PROBES
 } Probe;
+_Static_assert(_PROBES <= 64, "one bit each");
+
+static inline uint64_t probe_bit(Probe probe) {
+        return (uint64_t) 1 << probe;
+}
+
+#define PROBES_ALL (((uint64_t) 1 << _PROBES) - 1)
 
 /* The first of those whose call ends the process when the system call filter is on; they are then
  * PROBE_SKIPPED, but for the one that is asked for by PROBE_FORBIDDEN_CALL. */
@@ -73,28 +88,32 @@ typedef enum Probe {
 
 enum {
         PROBE_SUCCEEDED = 0, /* the attempt worked */
-        PROBE_SKIPPED = -1,  /* not tried: there was nothing to try it on */
+        PROBE_SKIPPED = -1,  /* not asked for, or there was nothing to try it on */
 };                           /* above 0: the errno that stopped it */
 
 typedef enum ProbeFlag {
         PROBE_FORBIDDEN_CALL = 1 << 0, /* end with the forbidden call of that number below */
 } ProbeFlag;
 
-/* Body of REQUEST_PROBE. What is 0 or empty is not there to be tried. */
+/* Body of REQUEST_PROBE. What is 0 or empty is not there to be tried. Texts end with a NUL. */
 typedef struct ProbeRequest {
+        uint64_t attempts;  /* by probe_bit() */
         uint32_t flags;     /* of ProbeFlag */
         uint32_t forbidden; /* the Probe to end with */
         int32_t server_pid, zygote_pid, neighbour_pid;
-        uint32_t port; /* TCP, loopback: the server listens there */
-        uint32_t tasks;
-        uint32_t reserved;
-        uint64_t disk_bytes;
+        uint32_t port;          /* TCP, loopback: the server listens there */
+        uint32_t tasks;         /* more threads than these must not be had */
+        uint32_t segment;       /* id of a System V segment of the server, plus 1 */
+        uint64_t memory_bytes;  /* nor more address space … */
+        uint64_t file_bytes;    /* … larger files … */
+        uint64_t disk_bytes;    /* … and more disk */
         char abstract_name[32]; /* without the leading NUL */
         char socket_path[108];
-        char secret_path[200]; /* a file of mode 0600 of the server's user */
-        char work_path[200];   /* the server's work directory */
+        char secret_path[212]; /* a file of mode 0600 of the server's user */
+        char shared_path[212]; /* a folder of mode 0777 */
+        char work_path[212];   /* the folders of all slots */
 } ProbeRequest;
-_Static_assert(sizeof(ProbeRequest) == 584, "no padding on the wire");
+_Static_assert(sizeof(ProbeRequest) == 840, "no padding on the wire");
 
 /* Body of RESULT_PROBED. */
 typedef struct ProbeAnswer {
