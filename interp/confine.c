@@ -27,6 +27,8 @@ int confine_before_fork(const SpawnCommand *command, const int *fds) {
 
         if (r == 0 && command->layers & layer_bit(LAYER_OOM_SCORE))
                 r = confine_oom_score_raise();
+        if (r == 0 && command->layers & layer_bit(LAYER_CAPABILITIES))
+                confine_bounding_set_inherit();
         return r;
 }
 

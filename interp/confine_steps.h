@@ -32,6 +32,8 @@ int confine_cgroup_enter(Confinement *confinement);
 int confine_core_scheduling_take(Confinement *confinement);
 
 /* --- confine_identity.c --- */
+/* In the zygote, before a fork: drops its own, which is what the worker inherits. */
+void confine_bounding_set_inherit(void);
 int confine_bounding_set_drop(Confinement *confinement);
 int confine_securebits_lock(Confinement *confinement);
 int confine_identity_take(Confinement *confinement);
