@@ -73,8 +73,8 @@ static int unshare_mapped_by_helper(Trial *trial) {
                 return -1;
         if (helper == 0) {
                 (void) close(gate[1]);
-                (void) read(gate[0], &nothing, 1); /* ends when the owner has closed its end */
-                _exit(copy_map(trial, owner, "uid_map") == 0 &&
+                /* The end of the file comes when the owner has closed its end. */
+                _exit(read(gate[0], &nothing, 1) == 0 && copy_map(trial, owner, "uid_map") == 0 &&
                                       copy_map(trial, owner, "gid_map") == 0
                               ? 0
                               : 1);
