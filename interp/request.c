@@ -42,8 +42,8 @@ RequestParse request_scan(RequestScan *scan, Slice bytes) {
                         return REQUEST_MALFORMED;
                 if (frame.kind == REQUEST_END)
                         return REQUEST_COMPLETE;
-                /* A touch is a request of its own, so it ends where it stands. */
-                if (frame.kind == REQUEST_TOUCH)
+                /* Each of these is a request of its own, so it ends where it stands. */
+                if (frame.kind == REQUEST_TOUCH || frame.kind == REQUEST_PROBE)
                         return scan->n_frames == 1 ? REQUEST_COMPLETE : REQUEST_MALFORMED;
         }
 }
@@ -72,6 +72,9 @@ static RequestParse decode_frame(const Frame *frame, Request *request) {
         case REQUEST_TOUCH:
                 request->is_touch = true;
                 return frame->body.size == 0 ? REQUEST_COMPLETE : REQUEST_MALFORMED;
+        case REQUEST_PROBE:
+                request->probe = frame->body;
+                return frame->body.size > 0 ? REQUEST_COMPLETE : REQUEST_MALFORMED;
         case REQUEST_CODE:
                 return set_slice(&request->code, frame->body);
         case REQUEST_STDIN:

@@ -30,6 +30,7 @@ static inline const Slice *slice_list_items(const SliceList *list) {
 
 typedef struct Request {
         bool is_touch; /* REQUEST_TOUCH; then nothing else is set */
+        Slice probe;   /* REQUEST_PROBE, likewise; else empty */
         Slice code;    /* empty when no REQUEST_CODE came */
         Slice stdin_bytes;
         Slice data; /* empty when no REQUEST_DATA came */

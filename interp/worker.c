@@ -14,6 +14,7 @@
 #include "interp/confine.h"
 #include "interp/confine_filter.h"
 #include "interp/execute.h"
+#include "interp/probe.h"
 #include "interp/report.h"
 #include "interp/request.h"
 #include "interp/reset.h"
@@ -234,6 +235,21 @@ static _Noreturn void wait_for_the_end(void) {
         _exit(0);
 }
 
+/* In place of a run; nothing else comes after it. */
+static _Noreturn void serve_probe(Worker *worker, Slice body) {
+        ProbeRequest request;
+        ProbeAnswer answer;
+
+        if (!probe_decode(body.data, body.size, &request))
+                _exit(WORKER_EXIT_PROTOCOL);
+        probe_run(&request, &answer);
+        report_add(&worker->report, RESULT_PROBED, slice_of(&answer, sizeof(answer)));
+        report_send(&worker->report);
+        if (request.flags & PROBE_FORBIDDEN_CALL)
+                probe_forbidden(&request);
+        _exit(0);
+}
+
 static void serve(Worker *worker) {
         bool is_reset = worker->command->flags & SPAWN_RESET;
         Request request;
@@ -246,6 +262,8 @@ static void serve(Worker *worker) {
                 report_send(&worker->report);
                 return;
         }
+        if (request.probe.size > 0)
+                serve_probe(worker, request.probe);
         if (apply_limits(worker, &request.options) < 0)
                 _exit(WORKER_EXIT_UNCONFINED);
         if (is_reset)
