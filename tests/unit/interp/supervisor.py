@@ -32,10 +32,10 @@ def layers(*names):
 
 
 ALWAYS = layers("rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "oom_score")
-TOUCH, CODE, STDIN, ARGUMENT, ENVIRONMENT, DATA, FILE_PATH, FILE_CONTENT, VARIABLE, END = range(1, 11)
+TOUCH, CODE, STDIN, ARGUMENT, ENVIRONMENT, DATA, FILE_PATH, FILE_CONTENT, VARIABLE, END, PROBE = range(1, 12)
 WANT_VALUE, WANT_DISPLAYS, WANT_ALL_VARIABLES, PLAIN_VARIABLES, BIND_ANALYSIS = 1, 2, 4, 8, 16
 READY, FAILED, TOUCHED, DISPLAY, VALUE, VARIABLES, REPRS, ERROR_TYPE, ERROR_MESSAGE, ERROR_TRACEBACK, ERROR_LINE, \
-    RESULT_END = range(1, 13)
+    RESULT_END, PROBED = range(1, 14)
 COMPLETED, RAISED, EXITED = 1, 2, 3
 Z_PROGRESS, Z_READY, Z_FAILED, Z_SPAWNED, Z_SPAWN_FAILED = range(1, 6)
 
@@ -238,7 +238,8 @@ class Worker:
 
 
 class Zygote:
-    def __init__(self, *arguments, imports=(), start=True, wrapper=(), env=None):
+    def __init__(self, *arguments, imports=(), start=True, wrapper=(), env=None, enter=()):
+        """enter: descriptors of namespaces."""
         self.directory = tempfile.TemporaryDirectory(prefix="hatchery-interp-")
         os.chmod(self.directory.name, 0o755)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -247,8 +248,10 @@ class Zygote:
         words = [*wrapper, str(program()), "--socket", str(theirs.fileno()), "--template", "test", *arguments]
         for name in imports:
             words += ["--import", name]
+        for fd in enter:
+            words += ["--enter", str(fd)]
         self.log = open(os.path.join(self.directory.name, "log"), "w+b")
-        self.process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(words, pass_fds=[theirs.fileno(), *enter], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=self.log,
                                         env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **SANITIZERS, **(env or {})})
         theirs.close()
