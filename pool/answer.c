@@ -25,9 +25,15 @@ static void collect(Slot *slot, const Run *run, Collection *collection) {
         const PoolConfig *config = &slot->template->pool->config;
         Slice patterns[PATTERNS_MAX];
         size_t n = patterns_of(run, patterns);
+        _autoclose_ int cell_fd = -1;
+        int work_fd = slot->folders.work_fd;
 
-        if (n > 0 && collect_files(slot->folders.work_fd, patterns, n, config->collect_files_max,
-                                   config->collect_bytes_max, collection) < 0)
+        if (n == 0)
+                return;
+        if (slot->template->has_cell_folders)
+                work_fd = cell_fd = cell_open_folder(&slot->cell, "work");
+        if (work_fd < 0 || collect_files(work_fd, patterns, n, config->collect_files_max,
+                                         config->collect_bytes_max, collection) < 0)
                 collection->truncated = true;
 }
 

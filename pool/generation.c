@@ -1,7 +1,8 @@
 /*
- * generation: the zygotes of a template. One serves; when it dies, hangs, grows old, or a reload is
- * asked for, the next one is started beside it and takes over once it is ready. Workers outlive
- * their zygote: they are the supervisor's children.
+ * generation: the zygotes of a template, each behind the maker of its workers' cells, whose
+ * namespaces it enters. One generation serves; when one of its two processes dies or hangs, when it
+ * grows old, or a reload is asked for, the next one is started beside it and takes over once it is
+ * ready. Workers and cells outlive it: they are the supervisor's children.
  */
 
 #include <stdio.h>
@@ -34,10 +35,22 @@ static uint64_t backoff_ns(const Template *template) {
         return ns < BACKOFF_MAX_NS ? ns : BACKOFF_MAX_NS;
 }
 
+static bool is_starting(const Template *template) {
+        return template->next_zygote || template->next_maker;
+}
+
+static void free_next(Template *template) {
+        template->next_zygote = zygote_free(template->next_zygote);
+        if (template->next_maker)
+                cells_lose(template, template->next_generation);
+        template->next_maker = cell_maker_free(template->next_maker);
+        template->next_maker_is_ready = false;
+}
+
 static void start_failed(Template *template, const char *why) {
         Pool *pool = template->pool;
 
-        template->next_zygote = zygote_free(template->next_zygote);
+        free_next(template);
         template->failures++;
         if (why)
                 set_text(&template->failure, why);
@@ -48,30 +61,65 @@ static void start_failed(Template *template, const char *why) {
         timer_set(&pool->timers, &template->zygote_timer, clock_now_ns() + backoff_ns(template));
 }
 
-void generation_start(Template *template) {
+static int start_maker(Template *template) {
         Pool *pool = template->pool;
-        uint64_t now_ns = clock_now_ns();
         int r;
 
-        if (template->next_zygote)
+        set_text(&template->doing, "making namespaces");
+        r = cell_maker_new(pool->config.python_program, template->config, template->layers,
+                           pool->config.log_level, &template->next_maker);
+        if (r < 0)
+                return r;
+        return pool_watch(pool, cell_maker_fd(template->next_maker), SOURCE_MAKER, template->index,
+                          template->next_generation);
+}
+
+static int start_zygote(Template *template) {
+        Pool *pool = template->pool;
+        int fds[CELLS_SHARED_MAX];
+        size_t n_fds = 0;
+        int r;
+
+        set_text(&template->doing, "starting Python");
+        if (template->next_maker)
+                n_fds = cell_maker_shared_fds(template->next_maker, fds);
+        r = zygote_new(pool->config.python_program, template->config, fds, n_fds,
+                       pool->config.log_level, &template->next_zygote);
+        if (r < 0)
+                return r;
+        return pool_watch(pool, zygote_fd(template->next_zygote), SOURCE_ZYGOTE, template->index,
+                          template->next_generation);
+}
+
+static void check_started(Template *template, int r) {
+        char why[512];
+
+        if (r == 0)
+                return;
+        (void) snprintf(why, sizeof(why), "cannot start %s: %s",
+                        template->pool->config.python_program, strerror(-r));
+        start_failed(template, why);
+}
+
+static bool needs_maker(const Template *template) {
+        static const Layer shared[] = CELLS_SHARED_LAYERS;
+        LayerMask mask = 0;
+
+        for (size_t i = 0; i < N_ELEMENTS(shared); i++)
+                mask |= layer_bit(shared[i]);
+        return template->has_cells || template->layers & mask;
+}
+
+void generation_start(Template *template) {
+        Pool *pool = template->pool;
+
+        if (is_starting(template))
                 return;
         template->next_generation = ++template->generations;
-        set_text(&template->doing, "starting Python");
-        r = zygote_new(pool->config.python_program, template->config, pool->config.log_level,
-                       &template->next_zygote);
-        if (r == 0)
-                r = pool_watch(pool, zygote_fd(template->next_zygote), SOURCE_ZYGOTE,
-                               template->index, template->next_generation);
-        if (r < 0) {
-                char why[512];
-
-                (void) snprintf(why, sizeof(why), "cannot start %s: %s",
-                                pool->config.python_program, strerror(-r));
-                start_failed(template, why);
-                return;
-        }
         timer_set(&pool->timers, &template->zygote_timer,
-                  now_ns + pool->config.start_timeout_ms * NS_PER_MS);
+                  clock_now_ns() + pool->config.start_timeout_ms * NS_PER_MS);
+        check_started(template,
+                      needs_maker(template) ? start_maker(template) : start_zygote(template));
 }
 
 /* Slots whose worker the dead zygote was asked for, and had not reported. If it was forked all the
@@ -91,15 +139,24 @@ static void release_unreported(Template *template, unsigned generation) {
         template->pool->sweep_wanted = true;
 }
 
+/* Its cells live on until the workers in them have gone. */
+static void free_serving(Template *template) {
+        template->zygote = zygote_free(template->zygote);
+        release_unreported(template, template->zygote_generation);
+        if (template->maker)
+                cells_lose(template, template->zygote_generation);
+        template->maker = cell_maker_free(template->maker);
+}
+
+/* why: which of its two processes, and what it did. */
 static void serving_died(Template *template, const char *why) {
         Pool *pool = template->pool;
 
-        log_error("template %s: its zygote %s generation=%u pid=%d", template->config->name, why,
+        log_error("template %s: its %s generation=%u pid=%d", template->config->name, why,
                   template->zygote_generation, zygote_pid(template->zygote));
-        template->zygote = zygote_free(template->zygote);
-        release_unreported(template, template->zygote_generation);
+        free_serving(template);
         template->restarts++;
-        if (template->next_zygote)
+        if (is_starting(template))
                 return;
         if (clock_now_ns() - template->ready_ns > PROVEN_NS)
                 template->failures = 0;
@@ -113,11 +170,11 @@ static void serving_died(Template *template, const char *why) {
 static void promote(Template *template, const ZygoteReport *report) {
         Pool *pool = template->pool;
 
-        if (template->zygote) {
-                template->zygote = zygote_free(template->zygote);
-                release_unreported(template, template->zygote_generation);
-        }
+        if (template->zygote)
+                free_serving(template);
         template->zygote = take_ptr(template->next_zygote);
+        template->maker = take_ptr(template->next_maker);
+        template->next_maker_is_ready = false;
         template->zygote_generation = template->next_generation;
         template->start_ms = (uint64_t) report->value;
         template->ready_ns = clock_now_ns();
@@ -146,7 +203,7 @@ static void on_spawn_report(Template *template, const ZygoteReport *report) {
 
         if (report->slot >= pool->n_slots || pool->slots[report->slot].template != template ||
             template->outstanding == 0 || pool->slots[report->slot].spawn_reported) {
-                serving_died(template, "reported a worker that nobody asked for");
+                serving_died(template, "zygote reported a worker that nobody asked for");
                 return;
         }
         slot = &pool->slots[report->slot];
@@ -194,7 +251,7 @@ static void on_report(Template *template, bool serves, const ZygoteReport *repor
                 return;
         case ZYGOTE_FAILED:
                 if (serves)
-                        serving_died(template, report->text);
+                        serving_died(template, "zygote cannot go on");
                 else
                         start_failed(template, report->text);
                 return;
@@ -226,15 +283,83 @@ void generation_on_report(Template *template, unsigned generation) {
                         continue;
                 }
                 if (serves)
-                        serving_died(template, "has died");
+                        serving_died(template, "zygote has died");
                 else
                         start_failed(template, "it ended without saying why; see the log above");
                 return;
         }
 }
 
+static void maker_failed(Template *template, bool serves, const char *why) {
+        if (serves)
+                serving_died(template, why);
+        else
+                start_failed(template, why);
+}
+
+static void on_maker_report(Template *template, bool serves, unsigned generation,
+                            const CellReport *report, int *fds) {
+        char why[256];
+
+        switch ((CellReportKind) report->kind) {
+        case CELLS_READY:
+                if (serves || template->next_maker_is_ready)
+                        break;
+                template->next_maker_is_ready = true;
+                check_started(template, start_zygote(template));
+                return;
+        case CELLS_FAILED:
+                (void) snprintf(why, sizeof(why), "cell maker: %s: %s", report->text,
+                                strerror(report->error));
+                maker_failed(template, serves, why);
+                return;
+        case CELL_STARTED:
+        case CELL_MADE:
+        case CELL_FAILED:
+                if (cells_on_report(template, generation, report, fds) == 0)
+                        return;
+                break;
+        }
+        maker_failed(template, serves, "cell maker reported what it may not report");
+}
+
+void generation_on_cells(Template *template, unsigned generation) {
+        for (;;) {
+                CellReport report;
+                bool serves = template->maker && generation == template->zygote_generation;
+                CellMaker *maker = serves ? template->maker : template->next_maker;
+                int fds[_CELL_FDS];
+                int r;
+
+                if (!maker || (!serves && generation != template->next_generation))
+                        return;
+                r = cell_maker_receive(maker, &report, fds);
+                if (r == CELL_MAKER_NO_REPORT)
+                        return;
+                if (r != CELL_MAKER_REPORT) {
+                        maker_failed(template, serves, "cell maker has died");
+                        return;
+                }
+                on_maker_report(template, serves, generation, &report, fds);
+        }
+}
+
+void generation_on_hung_maker(Template *template, unsigned generation) {
+        bool serves = template->maker && generation == template->zygote_generation;
+
+        maker_failed(template, serves, "cell maker does not answer and is replaced");
+}
+
+CellMaker *generation_maker(const Template *template, unsigned *ret_generation) {
+        *ret_generation =
+                template->zygote ? template->zygote_generation : template->next_generation;
+        if (template->zygote)
+                return template->maker;
+        return template->next_maker_is_ready ? template->next_maker : NULL;
+}
+
 void generation_on_timer(Template *template) {
-        if (template->next_zygote) {
+        if (is_starting(template)) {
                 start_failed(template, "it was not ready in time");
                 return;
         }
@@ -244,12 +369,15 @@ void generation_on_timer(Template *template) {
 
 void generation_on_spawn_timer(Template *template) {
         if (template->zygote && template->outstanding > 0)
-                serving_died(template, "does not answer and is replaced");
+                serving_died(template, "zygote does not answer and is replaced");
 }
 
 void generation_stop(Template *template) {
+        free_next(template);
         template->zygote = zygote_free(template->zygote);
-        template->next_zygote = zygote_free(template->next_zygote);
+        if (template->maker)
+                cells_lose(template, template->zygote_generation);
+        template->maker = cell_maker_free(template->maker);
         free(template->doing);
         free(template->failure);
         free(template->about);

@@ -5,12 +5,15 @@
  *     pool.c        life, the descriptor, what a caller may ask
  *     queue.c       runs that wait
  *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
- *     generation.c  the zygotes: start, promote, replace
+ *     generation.c  cell makers and zygotes: start, promote, replace
+ *     cells.c       the cells of the slots: asks for them, looks after them, ends them
  *     supervise.c   slots: carries out the moves, reads the pipes, looks after limits
  *     answer.c      turns what came of a run into its result
  */
 
 #include "kit/clock.h"
+#include "pool/cell.h"
+#include "pool/cell_maker.h"
 #include "pool/janitor.h"
 #include "pool/output.h"
 #include "pool/pool.h"
@@ -60,7 +63,8 @@ struct Slot {
         bool touched;
         bool was_ready; /* since it was forked */
         Worker worker;
-        SlotFolders folders;
+        SlotFolders folders; /* on disk; none where the cell has them */
+        Cell cell;
         uid_t uid; /* 0: the server's own */
         ResultReader result;
 
@@ -83,6 +87,10 @@ struct Template {
         Pool *pool;
         unsigned index;
         const TemplateConfig *config;
+        LayerMask layers;      /* that its workers take */
+        bool has_cells;        /* its workers live in cells … */
+        bool has_cell_folders; /* … in which their files are, too */
+        bool ends_cells;       /* a cell is not kept after a run: something may still run in it */
         Slot *slots;
         SlotList empty, idle[2]; /* idle: untouched, touched */
         unsigned n_states[_SLOT_STATES];
@@ -92,12 +100,16 @@ struct Template {
 
         Zygote *zygote;                              /* serves; NULL: none */
         Zygote *next_zygote;                         /* starting */
+        CellMaker *maker, *next_maker;               /* likewise; only where layers need one */
+        bool next_maker_is_ready;                    /* the zygote is started then */
         unsigned zygote_generation, next_generation; /* of the two */
         unsigned generations, restarts;
-        unsigned outstanding; /* spawn commands without a report */
-        uint64_t ready_ns;    /* when the serving one became ready */
-        Timer zygote_timer;   /* start deadline, else end of the back-off, else its age */
-        Timer spawn_timer;    /* a spawn that is not reported by then means that the zygote hangs */
+        unsigned outstanding;       /* spawn commands without a report */
+        unsigned cells_outstanding; /* cells that have been asked for and cannot be used yet … */
+        unsigned cells_unnamed;     /* … of these: whose keeper is not known yet */
+        uint64_t ready_ns;          /* when the serving one became ready */
+        Timer zygote_timer;         /* start deadline, else end of the back-off, else its age */
+        Timer spawn_timer; /* a spawn that is not reported by then means that the zygote hangs */
         uint64_t spawn_retry_ns;  /* no spawn before that */
         unsigned worker_failures; /* workers in a row that were never ready */
         bool reload_waits; /* asked for while the next zygote was starting, perhaps too late for it
@@ -127,6 +139,7 @@ struct Pool {
 /* Whose turn it is when a timer is due. */
 typedef enum TimerOwner {
         TIMER_SLOT,
+        TIMER_CELL,
         TIMER_QUEUE,
         TIMER_ZYGOTE,
         TIMER_SPAWN,
@@ -146,7 +159,9 @@ typedef enum Source {
         SOURCE_STDOUT,
         SOURCE_STDERR,
         SOURCE_REQUEST,
+        SOURCE_KEEPER,
         SOURCE_ZYGOTE, /* index: template; extra: generation */
+        SOURCE_MAKER,  /* likewise */
 } Source;
 
 static inline uint64_t source_data(Source source, unsigned index, unsigned extra) {
@@ -156,6 +171,10 @@ static inline uint64_t source_data(Source source, unsigned index, unsigned extra
 /* Watches a descriptor for reading (or writing, for SOURCE_REQUEST). */
 _must_check_ int pool_watch(Pool *pool, int fd, Source source, unsigned index, unsigned extra);
 void pool_unwatch(Pool *pool, int fd);
+/* Another turn no later than that. */
+void pool_wake_at(Pool *pool, uint64_t ns);
+/* The layers that workers of a template take. */
+LayerMask template_layers(const Pool *pool, const TemplateConfig *config);
 
 /* queue.c */
 _must_check_ int run_new(Pool *pool, const RunRequest *request, Run **ret_run);
@@ -178,16 +197,40 @@ void spares_refill(Template *template);
 /* A worker ended before it was ready: the next one is asked for a little later, and later each
  * time. */
 void spares_worker_failed(Template *template);
-/* Kills and reaps children of ours that are no worker and no zygote: what subprocesses have left.
- */
+/* Kills and reaps children of ours that nobody knows: what subprocesses have left where there is no
+ * pid namespace to end them, and what was on its way when its maker or zygote died. */
 void spares_sweep(Pool *pool);
 
 /* generation.c */
 void generation_start(Template *template);
 void generation_on_report(Template *template, unsigned generation);
+void generation_on_cells(Template *template, unsigned generation);
+void generation_on_hung_maker(Template *template, unsigned generation);
+/* The maker to ask for cells, or NULL, and the generation that they will be of. */
+CellMaker *generation_maker(const Template *template, unsigned *ret_generation);
 void generation_on_timer(Template *template);
 void generation_on_spawn_timer(Template *template);
 void generation_stop(Template *template);
+
+/* cells.c */
+/* Asks for cells for empty slots, and ends those of makers that serve no more. */
+void cells_refill(Template *template);
+/* Whether a worker can be made for the slot: it needs no cell, or has one of the right kind. */
+bool slot_has_cell(const Slot *slot);
+/* Its worker has gone: keeps the cell if it can be made as new, and ends it if not. */
+void slot_clean_cell(Slot *slot);
+void slot_end_cell(Slot *slot);
+/* Kills the worker and all that it may have started, while the folders are still needed. */
+void slot_kill_tree(Slot *slot);
+/* At the end of the pool. */
+void slot_free_cell(Slot *slot);
+/* A maker of that generation says nothing any more. */
+void cells_lose(Template *template, unsigned generation);
+/* Takes the descriptors. Returns -EPROTO when it may not say that. */
+_must_check_ int cells_on_report(Template *template, unsigned generation, const CellReport *report,
+                                 int *fds);
+void slot_on_keeper_exit(Slot *slot);
+void slot_on_cell_timer(Slot *slot);
 
 /* supervise.c */
 void slot_move(Slot *slot, SlotEvent event);
@@ -196,6 +239,8 @@ void slot_on_stream(Slot *slot, RunStream stream);
 void slot_on_request_writable(Slot *slot);
 void slot_on_exit(Slot *slot);
 void slot_on_timer(Slot *slot, uint64_t now_ns);
+/* There is no process of it, known or on its way. */
+bool slot_worker_is_gone(const Slot *slot);
 /* Ends the run for that reason. */
 void slot_end_run(Slot *slot, VerdictCause cause);
 

@@ -20,6 +20,9 @@
 #define MEASURE_ENTRIES_MAX 100000
 #define MEASURE_DEPTH_MAX   64
 
+/* Descriptors that may wait; one more is closed by who brings it. */
+#define CLOSING_MAX (4 * SLOTS_MAX)
+
 typedef struct Measurement {
         int directory_fd;
         uint64_t *result;
@@ -33,6 +36,8 @@ struct Janitor {
         bool trash_waits, ends;
         Measurement measurements[SLOTS_MAX];
         size_t n_measurements;
+        int closing[CLOSING_MAX];
+        size_t n_closing;
         int trash_fd;
         uint64_t sequence; /* of names for folders that move up into the trash; the thread's own */
 };
@@ -164,6 +169,11 @@ static void *janitor_main(void *argument) {
                         (void) pthread_mutex_unlock(&janitor->mutex);
                         measure(&next);
                         (void) close(next.directory_fd);
+                } else if (janitor->n_closing > 0) {
+                        int fd = janitor->closing[--janitor->n_closing];
+
+                        (void) pthread_mutex_unlock(&janitor->mutex);
+                        (void) close(fd);
                 } else if (janitor->trash_waits) {
                         bool progress;
 
@@ -226,6 +236,19 @@ Janitor *janitor_free(Janitor *janitor) {
         (void) pthread_mutex_destroy(&janitor->mutex);
         free(janitor);
         return NULL;
+}
+
+void janitor_close(Janitor *janitor, int fd) {
+        bool takes;
+
+        (void) pthread_mutex_lock(&janitor->mutex);
+        takes = janitor->n_closing < CLOSING_MAX;
+        if (takes)
+                janitor->closing[janitor->n_closing++] = fd;
+        (void) pthread_cond_signal(&janitor->condition);
+        (void) pthread_mutex_unlock(&janitor->mutex);
+        if (!takes)
+                (void) close(fd);
 }
 
 void janitor_wake(Janitor *janitor) {

@@ -1,8 +1,8 @@
 #pragma once
 /*
  * janitor: the slow work on files that hostile runs can make slower: removing what they left, and
- * adding up what they hold. It is done by one thread, so that a million files delay nobody. The
- * thread touches nothing of the pool but what stands here.
+ * adding up what they hold, freeing it. It is done by one thread, so that a million files delay
+ * nobody. The thread touches nothing of the pool but what stands here.
  */
 
 #include <stdint.h>
@@ -18,6 +18,9 @@ _must_check_ int janitor_new(int trash_fd, Janitor **ret_janitor);
 /* Empties the trash once more and ends the thread. */
 Janitor *janitor_free(Janitor *janitor);
 DEFINE_CLEANUP(Janitor, janitor_free)
+
+/* Closes the descriptor some time later: the last one of a file system frees all that is in it. */
+void janitor_close(Janitor *janitor, int fd);
 
 /* Something has been moved into the trash. */
 void janitor_wake(Janitor *janitor);

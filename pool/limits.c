@@ -34,6 +34,25 @@ RunLimits limit_policy_defaults(const LimitPolicy *policy) {
         return limits;
 }
 
+/* Without it, a run that may use all there is would meet a full disk and no limit. */
+#define CELL_BYTES_SLACK (1ULL << 20)
+
+/*
+ * An inode of a tmpfs with its name takes about a kibibyte of kernel memory, which no size= counts
+ * and, without a memory cgroup, nobody else does: a run could take gibibytes with empty files.
+ * 16384 are enough for a large source tree or package; more come with more disk, one for 64 KiB.
+ */
+#define CELL_INODES        16384
+#define CELL_INODES_PER_MB 16
+
+uint64_t limits_cell_bytes(const LimitPolicy *policy) {
+        return (policy->maximum[LIMIT_DISK_MB] << 20) + CELL_BYTES_SLACK;
+}
+
+uint64_t limits_cell_inodes(const LimitPolicy *policy) {
+        return CELL_INODES + policy->maximum[LIMIT_DISK_MB] * CELL_INODES_PER_MB;
+}
+
 Limit limit_by_name(Slice name) {
         for (int i = 0; i < _LIMITS; i++) {
                 if (slice_equals(name, limit_infos[i].name))

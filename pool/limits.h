@@ -43,5 +43,10 @@ LimitPolicy limit_policy_standard(void);
 /* The limits of a run whose request names none. */
 RunLimits limit_policy_defaults(const LimitPolicy *policy);
 
+/* How large the file system of a cell is: what its runs may use at most, and a little more, so that
+ * the one that overruns its limit is seen to. */
+uint64_t limits_cell_bytes(const LimitPolicy *policy);
+uint64_t limits_cell_inodes(const LimitPolicy *policy);
+
 /* The limit of that name, or _LIMITS. */
 Limit limit_by_name(Slice name);

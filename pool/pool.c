@@ -32,6 +32,28 @@ void pool_unwatch(Pool *pool, int fd) {
         (void) epoll_ctl(pool->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
+void pool_wake_at(Pool *pool, uint64_t ns) {
+        if (pool->quiet_timer.position == TIMER_OFF || ns < pool->quiet_timer.deadline_ns)
+                timer_set(&pool->timers, &pool->quiet_timer, ns);
+}
+
+LayerMask template_layers(const Pool *pool, const TemplateConfig *config) {
+        LayerMask layers = layer_bit(LAYER_RLIMITS) | layer_bit(LAYER_NO_NEW_PRIVILEGES) |
+                           layer_bit(LAYER_CAPABILITIES) | layer_bit(LAYER_NOT_DUMPABLE) |
+                           layer_bit(LAYER_SECCOMP) | layer_bit(LAYER_OOM_SCORE) |
+                           layer_bit(LAYER_UID);
+
+        /* A template that allows subprocesses loosens none of them: the system call filter and the
+         * Landlock rules have another shape then (SPAWN_SUBPROCESSES). */
+        if (pool->config.isolation)
+                layers = pool->config.isolation->layers;
+        /* No slot has a group of its own. */
+        layers &= ~layer_bit(LAYER_CGROUP);
+        if (geteuid() != 0 || pool->config.worker_uid_base == 0)
+                layers &= ~layer_bit(LAYER_UID);
+        return layers;
+}
+
 /* --- life --- */
 
 static void init_timer(Timer *timer, TimerOwner owner, unsigned index) {
@@ -40,7 +62,7 @@ static void init_timer(Timer *timer, TimerOwner owner, unsigned index) {
 
 static int init_slot(Pool *pool, Template *template, unsigned number) {
         Slot *slot = &pool->slots[number];
-        bool drops = geteuid() == 0 && pool->config.worker_uid_base != 0;
+        bool drops = template->layers & layer_bit(LAYER_UID);
 
         *slot = (Slot){
                 .number = number,
@@ -48,14 +70,38 @@ static int init_slot(Pool *pool, Template *template, unsigned number) {
                 .uid = drops ? pool->config.worker_uid_base + number : 0,
                 .worker = WORKER_NONE,
                 .folders = SLOT_FOLDERS_NONE,
+                .cell = CELL_NONE,
                 .spawn_reported = true,
         };
         init_timer(&slot->timer, TIMER_SLOT, number);
+        init_timer(&slot->cell.timer, TIMER_CELL, number);
         result_reader_init(&slot->result, pool->config.value_bytes_max);
         slot->result.worker_stays = template->config->recycle == RECYCLE_RESET;
         slot_list_push(&template->empty, slot);
         template->n_states[SLOT_EMPTY]++;
+        if (template->has_cell_folders)
+                return 0;
         return workspace_make_slot(&pool->workspace, number, slot->uid, &slot->folders);
+}
+
+static void init_template(Pool *pool, Template *template, unsigned index, Slot *slots) {
+        const TemplateConfig *config = &pool->config.templates[index];
+        LayerMask layers = template_layers(pool, config);
+
+        *template = (Template){
+                .pool = pool,
+                .index = index,
+                .config = config,
+                .layers = layers,
+                .has_cells = isolation_has_cells(layers),
+                .has_cell_folders = layers & layer_bit(LAYER_MOUNT_NAMESPACE),
+                .slots = slots,
+        };
+        template->ends_cells = template->has_cells &&
+                               (config->subprocesses || !(layers & layer_bit(LAYER_SECCOMP)));
+        init_timer(&template->queue_timer, TIMER_QUEUE, index);
+        init_timer(&template->zygote_timer, TIMER_ZYGOTE, index);
+        init_timer(&template->spawn_timer, TIMER_SPAWN, index);
 }
 
 static int init_templates(Pool *pool) {
@@ -65,15 +111,7 @@ static int init_templates(Pool *pool) {
         for (size_t i = 0; i < pool->config.n_templates; i++) {
                 Template *template = &pool->templates[i];
 
-                *template = (Template){
-                        .pool = pool,
-                        .index = (unsigned) i,
-                        .config = &pool->config.templates[i],
-                        .slots = &pool->slots[number],
-                };
-                init_timer(&template->queue_timer, TIMER_QUEUE, template->index);
-                init_timer(&template->zygote_timer, TIMER_ZYGOTE, template->index);
-                init_timer(&template->spawn_timer, TIMER_SPAWN, template->index);
+                init_template(pool, template, (unsigned) i, &pool->slots[number]);
                 for (unsigned j = 0; j < template->config->workers; j++) {
                         r = init_slot(pool, template, number++);
                         if (r < 0)
@@ -87,7 +125,7 @@ static int init_descriptors(Pool *pool) {
         int r;
 
         r = timer_heap_init(&pool->timers,
-                            pool->n_slots + (uint32_t) pool->config.n_templates * 3 + 2);
+                            pool->n_slots * 2 + (uint32_t) pool->config.n_templates * 3 + 2);
         if (r < 0)
                 return r;
         pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -144,6 +182,7 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
 /* Runs in flight get no callback any more: who frees the pool has drained it, or wants to go at
  * once. */
 static void free_slot(Slot *slot) {
+        slot_free_cell(slot);
         if (slot->worker.pid > 0) {
                 worker_kill(&slot->worker);
                 (void) waitpid(slot->worker.pid, NULL, 0);
@@ -156,9 +195,10 @@ static void free_slot(Slot *slot) {
         slot_folders_close(&slot->folders);
 }
 
-/* Whoever is still our child when zygotes and workers are gone is a stray. */
+/* Whoever is still our child when zygotes and workers are gone is a stray; keepers are by now, too.
+ */
 static void wait_for_strays(Pool *pool) {
-        for (unsigned i = 0; i < 200; i++) {
+        for (unsigned i = 0; i < 2000; i++) {
                 pool->sweep_wanted = true;
                 spares_sweep(pool);
                 if (!pool->sweep_wanted)
@@ -207,6 +247,9 @@ static void on_timer(Pool *pool, const Timer *timer, uint64_t now_ns) {
         case TIMER_SLOT:
                 slot_on_timer(&pool->slots[index], now_ns);
                 break;
+        case TIMER_CELL:
+                slot_on_cell_timer(&pool->slots[index]);
+                break;
         case TIMER_QUEUE:
                 queue_expire(&pool->templates[index], now_ns);
                 break;
@@ -244,6 +287,12 @@ static void on_event(Pool *pool, const struct epoll_event *event) {
                 break;
         case SOURCE_REQUEST:
                 slot_on_request_writable(&pool->slots[index]);
+                break;
+        case SOURCE_KEEPER:
+                slot_on_keeper_exit(&pool->slots[index]);
+                break;
+        case SOURCE_MAKER:
+                generation_on_cells(&pool->templates[index], (unsigned) event->data.u64);
                 break;
         case SOURCE_ZYGOTE:
                 generation_on_report(&pool->templates[index], (unsigned) event->data.u64);
@@ -345,7 +394,7 @@ void pool_reload(Pool *pool) {
         for (size_t i = 0; i < pool->config.n_templates; i++) {
                 Template *template = &pool->templates[i];
 
-                template->reload_waits = template->next_zygote != NULL;
+                template->reload_waits = template->next_zygote || template->next_maker;
                 generation_start(template);
         }
         /* They must stand right until the caller looks at the descriptor again. */
@@ -380,6 +429,7 @@ void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_st
 
         *ret_state = (TemplateState){
                 .ready = template->zygote != NULL,
+                .layers = template->layers,
                 .generation = template->generations,
                 .restarts = template->restarts,
                 .zygote_pid = template->zygote ? zygote_pid(template->zygote) : 0,

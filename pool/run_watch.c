@@ -211,8 +211,8 @@ void slot_drain_streams(Slot *slot) {
         check_output(slot);
 }
 
-/* Asks for the bytes in its folders, and looks at the answer to the last question. */
-static bool overruns_disk(Slot *slot, uint64_t now_ns) {
+/* Asks for the bytes in its folders on disk, and looks at the answer to the last question. */
+static bool overruns_folders(Slot *slot, uint64_t now_ns) {
         Pool *pool = slot->template->pool;
         uint64_t answer = __atomic_load_n(&slot->disk_answer, __ATOMIC_ACQUIRE);
         bool concerns_this_run = slot->disk_asked_run == slot->started_ns;
@@ -230,6 +230,16 @@ static bool overruns_disk(Slot *slot, uint64_t now_ns) {
         }
         return concerns_this_run && answer > 0 &&
                answer - 1 > slot->run->limits.of[LIMIT_DISK_MB] << 20;
+}
+
+/* A cell's file system knows what it holds. */
+static bool overruns_disk(Slot *slot, uint64_t now_ns) {
+        uint64_t bytes, inodes;
+
+        if (!slot->template->has_cell_folders)
+                return overruns_folders(slot, now_ns);
+        return cell_measure(&slot->cell, &bytes, &inodes) == 0 &&
+               bytes > slot->cell.clean_bytes + (slot->run->limits.of[LIMIT_DISK_MB] << 20);
 }
 
 void slot_check_limits(Slot *slot, uint64_t now_ns) {

@@ -24,9 +24,9 @@
 /* Pages are touched when nobody has asked for anything for this long. */
 #define QUIET_NS (3 * NS_PER_MS)
 
-/* RLIMIT_NPROC counts the threads and processes of a uid. As root, each slot has a uid of its own;
- * else all share the server's, whatever else runs under it, and the bound can only be a coarse one.
- */
+/* RLIMIT_NPROC counts the threads and processes of a uid, in its user namespace. Where a slot has
+ * neither of its own, all share the server's uid with whatever else runs under it, and the bound
+ * can only be a coarse one. */
 #define THREADS_MAX      64
 #define SHARED_TASKS_MAX 4096
 
@@ -82,9 +82,7 @@ static SpawnCommand command_for(const Slot *slot) {
                 .file_bytes = limits->maximum[LIMIT_DISK_MB] << 20,
                 .cpu_seconds = limits->maximum[LIMIT_CPU_MS] / 1000 + 1,
                 .tasks = SHARED_TASKS_MAX,
-                .layers = layer_bit(LAYER_RLIMITS) | layer_bit(LAYER_NO_NEW_PRIVILEGES) |
-                          layer_bit(LAYER_CAPABILITIES) | layer_bit(LAYER_NOT_DUMPABLE) |
-                          layer_bit(LAYER_SECCOMP) | layer_bit(LAYER_OOM_SCORE),
+                .layers = template->layers,
         };
 
         /* While runs wait, the rehearsal would only keep them waiting. */
@@ -98,34 +96,41 @@ static SpawnCommand command_for(const Slot *slot) {
         }
         if (config->subprocesses)
                 command.flags |= SPAWN_SUBPROCESSES;
-        if (slot->uid != 0) {
-                command.layers |= layer_bit(LAYER_UID);
+        if (slot->uid != 0 || slot->cell.fds[CELL_FD_USER_NAMESPACE] >= 0)
                 command.tasks = (uint32_t) limits->maximum[LIMIT_PROCESSES] + THREADS_MAX;
-        }
-        (void) snprintf(command.directory, sizeof(command.directory), "%s/%u",
-                        template->pool->workspace.path, slot->number);
+        if (!template->has_cell_folders)
+                (void) snprintf(command.directory, sizeof(command.directory), "%s/%u",
+                                template->pool->workspace.path, slot->number);
         return command;
 }
 
 /* Else there was no room for them when the last worker had ended. */
 static bool has_folders(const Slot *slot) {
-        return slot->folders.directory_fd >= 0 && slot->folders.work_fd >= 0 &&
-               slot->folders.tmp_fd >= 0;
+        return slot->template->has_cell_folders ||
+               (slot->folders.directory_fd >= 0 && slot->folders.work_fd >= 0 &&
+                slot->folders.tmp_fd >= 0);
 }
 
-/* A slot that cannot get its folders yet keeps no other one waiting. */
+/* A slot that cannot get its folders yet keeps no other one waiting. NULL: none has a cell. */
 static Slot *choose_empty(const Template *template) {
+        Slot *other = NULL;
+
         for (Slot *slot = slot_list_first(&template->empty); slot; slot = slot->next) {
+                if (!slot_has_cell(slot))
+                        continue;
                 if (has_folders(slot))
                         return slot;
+                other = slot;
         }
-        return slot_list_first(&template->empty);
+        return other;
 }
 
 static int prepare_folders(Slot *slot) {
         Workspace *workspace = &slot->template->pool->workspace;
         SlotFolders *folders = &slot->folders;
 
+        if (slot->template->has_cell_folders)
+                return 0;
         if (!has_folders(slot))
                 return workspace_remake_slot(workspace, slot->number, slot->uid, folders);
         /* The slot was emptied before the sweep, and until then what the last run had left running
@@ -133,6 +138,25 @@ static int prepare_folders(Slot *slot) {
         if (slot->template->config->subprocesses)
                 return workspace_empty_slot(workspace, folders, slot->uid);
         return 0;
+}
+
+/* The descriptors of its cell, and of its folders, which are the cell's or on disk. */
+static void add_place(const Slot *slot, SpawnCommand *command, int fds[_SPAWN_FDS]) {
+        static const SpawnFd of_cell[_CELL_FDS] = {
+                [CELL_FD_PID_NAMESPACE] = SPAWN_FD_PID_NAMESPACE,
+                [CELL_FD_MOUNT_NAMESPACE] = SPAWN_FD_MOUNT_NAMESPACE,
+                [CELL_FD_USER_NAMESPACE] = SPAWN_FD_USER_NAMESPACE,
+                [CELL_FD_DIRECTORY] = SPAWN_FD_DIRECTORY,
+        };
+
+        fds[SPAWN_FD_DIRECTORY] = slot->folders.directory_fd;
+        for (int i = 0; i < _CELL_FDS; i++) {
+                if (slot->cell.fds[i] < 0)
+                        continue;
+                fds[of_cell[i]] = slot->cell.fds[i];
+                if (of_cell[i] != SPAWN_FD_DIRECTORY)
+                        command->optional_fds |= 1U << of_cell[i];
+        }
 }
 
 static int spawn(Slot *slot) {
@@ -148,7 +172,7 @@ static int spawn(Slot *slot) {
         r = worker_open(&slot->worker, fds);
         if (r < 0)
                 return r;
-        fds[SPAWN_FD_DIRECTORY] = slot->folders.directory_fd;
+        add_place(slot, &command, fds);
         r = zygote_spawn(template->zygote, &command, fds);
         close_child_fds(fds);
         if (r < 0) {
@@ -213,7 +237,7 @@ static void touch(Template *template) {
                 return;
         now_ns = clock_now_ns();
         if (now_ns < pool->last_activity_ns + QUIET_NS) {
-                timer_set(&pool->timers, &pool->quiet_timer, pool->last_activity_ns + QUIET_NS);
+                pool_wake_at(pool, pool->last_activity_ns + QUIET_NS);
                 return;
         }
         slot_move(slot_list_first(&template->idle[0]), SLOT_EV_TOUCH);
@@ -222,6 +246,7 @@ static void touch(Template *template) {
 void spares_refill(Template *template) {
         Pool *pool = template->pool;
 
+        cells_refill(template);
         if (!template->zygote)
                 return;
         retire_old(template);
@@ -229,15 +254,19 @@ void spares_refill(Template *template) {
         while (template->outstanding < OUTSTANDING_MAX && !pool->sweep_wanted &&
                template->empty.n > 0) {
                 uint64_t now_ns = clock_now_ns();
+                Slot *slot;
 
                 if (now_ns < template->spawn_retry_ns) {
-                        timer_set(&pool->timers, &pool->quiet_timer, template->spawn_retry_ns);
+                        pool_wake_at(pool, template->spawn_retry_ns);
                         return;
                 }
-                if (spawn(choose_empty(template)) < 0) {
+                slot = choose_empty(template);
+                if (!slot)
+                        break;
+                if (spawn(slot) < 0) {
                         /* Out of descriptors or disk, or the zygote is dying: try again soon. */
                         template->spawn_retry_ns = now_ns + 100 * NS_PER_MS;
-                        timer_set(&pool->timers, &pool->quiet_timer, template->spawn_retry_ns);
+                        pool_wake_at(pool, template->spawn_retry_ns);
                         return;
                 }
         }
@@ -260,14 +289,16 @@ void spares_worker_failed(Template *template) {
 
 static bool is_known(const Pool *pool, pid_t pid) {
         for (unsigned i = 0; i < pool->n_slots; i++) {
-                if (pool->slots[i].worker.pid == pid)
+                if (pool->slots[i].worker.pid == pid || pool->slots[i].cell.keeper_pid == pid)
                         return true;
         }
         for (size_t i = 0; i < pool->config.n_templates; i++) {
                 const Template *template = &pool->templates[i];
 
                 if ((template->zygote && zygote_pid(template->zygote) == pid) ||
-                    (template->next_zygote && zygote_pid(template->next_zygote) == pid))
+                    (template->next_zygote && zygote_pid(template->next_zygote) == pid) ||
+                    (template->maker && cell_maker_pid(template->maker) == pid) ||
+                    (template->next_maker && cell_maker_pid(template->next_maker) == pid))
                         return true;
         }
         return false;
@@ -324,7 +355,7 @@ void spares_sweep(Pool *pool) {
         int r;
 
         for (size_t i = 0; i < pool->config.n_templates; i++) {
-                if (pool->templates[i].outstanding > 0)
+                if (pool->templates[i].outstanding > 0 || pool->templates[i].cells_unnamed > 0)
                         return;
         }
         r = read_children(children, sizeof(children));

@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kit/clock.h"
@@ -35,6 +37,8 @@ static void kill_worker(Slot *slot) {
          * it reads the end of its request pipe as soon as it comes up, and ends by itself. */
         worker_close_pipes(&slot->worker);
         timer_set(&pool->timers, &slot->timer, clock_now_ns() + RETIRE_TIMEOUT_NS);
+        if (slot->template->ends_cells)
+                slot_end_cell(slot);
 }
 
 static void forget_run(Slot *slot) {
@@ -73,10 +77,11 @@ static void release(Slot *slot) {
                 spares_worker_failed(template);
         worker_close(&slot->worker);
         forget_run(slot);
-        if (template->config->subprocesses)
+        if (template->config->subprocesses && !(template->layers & layer_bit(LAYER_PID_NAMESPACE)))
                 pool->sweep_wanted = true;
         slot->touched = false;
-        r = empty_folders(slot);
+        slot_clean_cell(slot);
+        r = template->has_cell_folders ? 0 : empty_folders(slot);
         if (is_shortage(r)) {
                 log_warning("slot %u waits for folders: %s", slot->number, strerror(-r));
         } else if (r < 0) {
@@ -214,19 +219,23 @@ void slot_end_run(Slot *slot, VerdictCause cause) {
         if (slot->cause == CAUSE_NONE)
                 slot->cause = cause;
         /* It must not go on while its last words are read. */
-        worker_kill(&slot->worker);
+        slot_kill_tree(slot);
         if (!settle(slot))
                 return;
         slot_move(slot, cause == CAUSE_PROTOCOL ? SLOT_EV_VIOLATION : SLOT_EV_DEADLINE);
 }
 
-static void on_ready(Slot *slot) {
-        Pool *pool = slot->template->pool;
+static int empty_in_place(Slot *slot) {
+        if (slot->template->has_cell_folders)
+                return cell_empty(&slot->cell, true);
+        return workspace_empty_slot_in_place(&slot->template->pool->workspace, &slot->folders);
+}
 
+static void on_ready(Slot *slot) {
         /* Made new after a run under `reset`: the folders are ours to empty, with the process
          * standing in them. */
         if (slot->was_ready) {
-                if (workspace_empty_slot_in_place(&pool->workspace, &slot->folders) < 0) {
+                if (empty_in_place(slot) < 0) {
                         slot_move(slot, SLOT_EV_RETIRE);
                         return;
                 }
@@ -350,6 +359,30 @@ static uint64_t rusage_cpu_ns(const struct rusage *usage) {
                        NS_PER_US;
 }
 
+bool slot_worker_is_gone(const Slot *slot) {
+        return slot->worker.pid == 0 && slot->spawn_reported;
+}
+
+/* The worker has been waited for. Where it may have left processes in its cell, the slot is not
+ * empty before those have gone, too: the keeper's exit tells. */
+static void leave(Slot *slot, bool was_killed) {
+        bool by_us = slot->state == SLOT_RETIRING;
+
+        if (!slot->was_ready)
+                spares_worker_failed(slot->template);
+        worker_close(&slot->worker);
+        if (slot->template->ends_cells && !by_us)
+                slot_move(slot, slot->state == SLOT_BUSY ? SLOT_EV_END : SLOT_EV_RETIRE);
+        if (slot->state == SLOT_RETIRING && slot->cell.state == CELL_ENDING) {
+                timer_clear(&slot->template->pool->timers, &slot->timer);
+                return;
+        }
+        slot_move(slot, SLOT_EV_EXIT);
+        /* Killed by whom? Perhaps its keeper has died before it. */
+        if (was_killed && !by_us)
+                slot_end_cell(slot);
+}
+
 void slot_on_exit(Slot *slot) {
         Pool *pool = slot->template->pool;
         struct rusage usage;
@@ -384,7 +417,7 @@ void slot_on_exit(Slot *slot) {
                 }
                 (void) settle(slot);
         }
-        slot_move(slot, SLOT_EV_EXIT);
+        leave(slot, r > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 void slot_on_timer(Slot *slot, uint64_t now_ns) {

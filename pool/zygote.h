@@ -2,7 +2,7 @@
 /*
  * zygote: the supervisor's end of one zygote process: start it, ask it for workers, hear of its
  * progress, notice that it has died or hangs. What follows from that is decided in
- * pool/supervise.c.
+ * pool/generation.c.
  */
 
 #include <stdbool.h>
@@ -15,17 +15,17 @@
 
 typedef struct Zygote Zygote;
 
-/* Starts the program; it becomes ready later. log_level may be NULL. */
+/* Starts the program; it becomes ready later. namespace_fds: to be entered first of all, as
+ * cell_maker_shared_fds() has them; borrowed. log_level may be NULL. */
 _must_check_ int zygote_new(const char *program, const TemplateConfig *config,
-                            const char *log_level, Zygote **ret_zygote);
+                            const int *namespace_fds, size_t n_namespaces, const char *log_level,
+                            Zygote **ret_zygote);
 /* Kills the process and waits for it. */
 Zygote *zygote_free(Zygote *zygote);
 DEFINE_CLEANUP(Zygote, zygote_free)
 
 /* Readable when there is a report, or the process has ended. */
 int zygote_fd(const Zygote *zygote);
-/* Readable when the process has ended. */
-int zygote_pidfd(const Zygote *zygote);
 pid_t zygote_pid(const Zygote *zygote);
 
 enum {

@@ -60,7 +60,8 @@ _Static_assert(sizeof(CellCommand) == 32, "no padding on the wire");
 typedef enum CellReportKind {
         CELLS_READY = 1, /* the maker can make cells; layers: those it has made for all */
         CELLS_FAILED,    /* it cannot; error, text: what was tried; it exits next */
-        CELL_STARTED, /* from the maker: slot; value: the keeper's pid as the supervisor sees it */
+        CELL_STARTED, /* from the maker, before its keeper says anything: slot; value: the keeper's
+                       * pid as the supervisor sees it */
         CELL_MADE,    /* from the keeper, through the same socket: slot, layers, descriptors */
         CELL_FAILED,  /* slot, error, text: what was tried; a keeper that was started exits */
 } CellReportKind;
