@@ -136,7 +136,7 @@ static int try_to_raise(int resource) {
         if (getrlimit((__rlimit_resource_t) resource, &limit) < 0)
                 return errno;
         if (limit.rlim_max == RLIM_INFINITY)
-                return EINVAL;
+                return PROBE_SKIPPED;
         more = limit;
         more.rlim_max++;
         if (setrlimit((__rlimit_resource_t) resource, &more) < 0)
@@ -146,12 +146,12 @@ static int try_to_raise(int resource) {
 }
 
 int probe_raise_limit(const ProbeRequest *request) {
-        int outcome = EINVAL;
+        int outcome = PROBE_SKIPPED;
 
-        for (int i = 0; i < (int) RLIM_NLIMITS; i++) {
-                outcome = try_to_raise(i);
-                if (outcome == PROBE_SUCCEEDED)
-                        break;
+        for (int i = 0; i < (int) RLIM_NLIMITS && outcome != PROBE_SUCCEEDED; i++) {
+                int one = try_to_raise(i);
+
+                outcome = one == PROBE_SKIPPED ? outcome : one;
         }
         return outcome;
 }
