@@ -70,6 +70,11 @@ static void on_answer(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot
                 req->http1_is_persistent = 0;
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-request-id"), 0, NULL,
                               note->id, strlen(note->id));
+        /* Whoever relies on runs being kept in shall not have to ask. */
+        if (((AccessFilter *) filter)->app->isolation.mode == ISOLATION_OFF)
+                h2o_add_header_by_str(&req->pool, &req->res.headers,
+                                      H2O_STRLIT("x-hatchery-isolation"), 0, NULL,
+                                      H2O_STRLIT("off"));
         if (!note->is_ours && req->res.status >= 400)
                 replace_error(req, slot);
         h2o_setup_next_ostream(req, slot);

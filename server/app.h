@@ -12,6 +12,7 @@ typedef struct HangupWatcher HangupWatcher;
 
 typedef struct App {
         const Options *options;
+        IsolationPlan isolation;
         Pool *pool;
         Store *store; /* uploaded data of the code-execution-sandbox API */
         HangupWatcher *hangups;

@@ -205,6 +205,20 @@ int listener_set_open(const char *addresses, ListenerSet *ret_set) {
         return ret_set->n > 0 ? 0 : complain(addresses, -EINVAL, "no address");
 }
 
+uint16_t listener_loopback_port(const Listener *listener) {
+        struct sockaddr_storage address;
+        const struct sockaddr_in *internet = (const struct sockaddr_in *) &address;
+        socklen_t size = sizeof(address);
+        uint32_t host;
+
+        if (listener->unix_path ||
+            getsockname(listener->fd, (struct sockaddr *) &address, &size) < 0 ||
+            address.ss_family != AF_INET)
+                return 0;
+        host = ntohl(internet->sin_addr.s_addr);
+        return host == INADDR_LOOPBACK || host == INADDR_ANY ? ntohs(internet->sin_port) : 0;
+}
+
 void listener_set_close(ListenerSet *set) {
         for (size_t i = 0; i < set->n; i++) {
                 Listener *listener = &set->of[i];

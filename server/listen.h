@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kit/cleanup.h"
 
@@ -23,6 +24,9 @@ typedef struct ListenerSet {
  * failure nothing stays open, one line on standard error has said what is wrong, and -errno is
  * returned. The path of a unix socket that nobody answers on is taken over. */
 _must_check_ int listener_set_open(const char *addresses, ListenerSet *ret_set);
+
+/* The TCP port at which 127.0.0.1 reaches it, or 0. */
+uint16_t listener_loopback_port(const Listener *listener);
 
 /* Closes what is open, and removes the paths of unix sockets. */
 void listener_set_close(ListenerSet *set);

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "kit/log.h"
+#include "server/check.h"
 #include "server/options.h"
 #include "server/serve.h"
 
@@ -22,12 +24,21 @@ static void fill_standard_streams(void) {
                 (void) close(fd);
 }
 
+/* Other processes of this user, runs among them where they have no user of their own, must not
+ * attach to the server, read its memory (requests, the TLS key, uploads) or take its descriptors;
+ * and a core file would hold all that. What it starts is not covered: exec(2) makes a process
+ * dumpable again. */
+static void close_to_others(void) {
+        (void) prctl(PR_SET_DUMPABLE, 0);
+}
+
 int main(int argc, char **argv) {
         Options *options = NULL;
         int status = EXIT_SUCCESS;
         LogLevel level;
 
         fill_standard_streams();
+        close_to_others();
         log_set_name("hatchery");
         switch (options_read(argc, argv, &options)) {
         case OPTIONS_SERVE:
@@ -36,6 +47,10 @@ int main(int argc, char **argv) {
                 status = serve(options);
                 break;
         case OPTIONS_CHECK:
+                log_set_level(LOG_LEVEL_ERROR);
+                status = check(options);
+                break;
+        case OPTIONS_CHECK_CONFIG:
                 (void) printf("the configuration is valid\n");
                 break;
         case OPTIONS_PRINTED:

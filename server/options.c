@@ -19,7 +19,7 @@ typedef struct Flag {
 typedef struct CommandLine {
         Flag flags[256];
         size_t n_flags;
-        bool serve, check, help, version;
+        bool serve, check, check_config, help, version;
 } CommandLine;
 
 static int complain_about_flag(const OptionsReader *reader, const char *argument,
@@ -72,9 +72,11 @@ static int read_command_line(const OptionsReader *reader, int argc, char **argv,
                 else if (strcmp(argv[i], "--version") == 0)
                         line->version = true;
                 else if (strcmp(argv[i], "--check-config") == 0)
-                        line->check = true;
+                        line->check_config = true;
                 else if (strcmp(argv[i], "serve") == 0 && i == 1)
                         line->serve = true;
+                else if (strcmp(argv[i], "check") == 0 && i == 1)
+                        line->check = true;
                 else if (strncmp(argv[i], "--", 2) == 0)
                         r = read_flag(reader, argc, argv, &i, line);
                 else
@@ -259,7 +261,7 @@ OptionsAction options_read(int argc, char **argv, Options **ret_options) {
                 action = OPTIONS_PRINTED;
                 goto done;
         }
-        if (!line.serve && !line.check) {
+        if (!line.serve && !line.check && !line.check_config) {
                 (void) options_complain("hatchery serve [OPTIONS]",
                                         "the command is missing; try hatchery --help");
                 goto done;
@@ -267,7 +269,9 @@ OptionsAction options_read(int argc, char **argv, Options **ret_options) {
         if (read_everything(reader, &line) < 0)
                 goto done;
         *ret_options = &reader->options;
-        return line.check ? OPTIONS_CHECK : OPTIONS_SERVE;
+        return line.check_config ? OPTIONS_CHECK_CONFIG
+               : line.check      ? OPTIONS_CHECK
+                                 : OPTIONS_SERVE;
 done:
         (void) options_free(&reader->options);
         return action;

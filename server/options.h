@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pool/isolation.h"
 #include "pool/template.h"
 
 typedef struct Options {
@@ -35,7 +36,7 @@ typedef struct Options {
         unsigned batch_runs_max;   /* of one batch under way at once */
         uint64_t upload_bytes_max; /* of all uploaded data together */
         unsigned upload_keys_max;
-        uint32_t worker_uid_base;
+        IsolationConfig isolation; /* with worker_uid_base */
         uint64_t start_timeout_ms, zygote_max_age_ms;
         TemplateConfig templates[TEMPLATES_MAX]; /* [0] is "default" */
         size_t n_templates;
@@ -43,8 +44,9 @@ typedef struct Options {
 
 typedef enum OptionsAction {
         OPTIONS_SERVE,
-        OPTIONS_CHECK,   /* --check-config: say that all is well, and end */
-        OPTIONS_PRINTED, /* --help, --version: done */
+        OPTIONS_CHECK,        /* check: try what keeps runs in, say what was found, and end */
+        OPTIONS_CHECK_CONFIG, /* --check-config: say that all is well, and end */
+        OPTIONS_PRINTED,      /* --help, --version: done */
         OPTIONS_INVALID, /* one line on standard error has said what and where */
 } OptionsAction;
 

@@ -176,6 +176,8 @@ static int apply_entry(const ConfigFile *file, size_t i, OptionsReader *reader, 
         (void) snprintf(where, sizeof(where), "%s:%u: %s", file->path, entry->line, option->name);
         if (option->kind == OPTION_MODULES && is_continuation(file, i))
                 return option_add_modules(reader, template, entry->value, false, where);
+        if (option->kind == OPTION_PATHS && is_continuation(file, i))
+                return option_add_paths(reader, template, entry->value, source);
         if (is_given_before(file, i))
                 return options_complain(where, "given a second time");
         reader->given[template] |= option_bit(&reader->table, option);

@@ -74,6 +74,8 @@ static int finish_templates(OptionsReader *reader) {
                         return r;
                 config->imports = reader->modules[i];
                 config->n_imports = reader->n_modules[i];
+                config->read_only_paths = reader->paths[i];
+                config->n_read_only_paths = reader->n_paths[i];
                 slots += config->workers;
         }
         if (slots > SLOTS_MAX)
@@ -142,6 +144,8 @@ int options_finish(OptionsReader *reader) {
 
         if (r == 0)
                 r = finish_paths(reader);
+        if (r == 0)
+                r = options_check_views(options);
         if (r == 0 && !options->tls_certificate != !options->tls_key)
                 r = options_complain(
                         options->tls_key ? "tls-certificate" : "tls-key",

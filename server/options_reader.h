@@ -12,6 +12,8 @@ typedef struct OptionsReader {
         KeptText *kept;                      /* every string that the options point to */
         const char **modules[TEMPLATES_MAX]; /* the imports of each template, and their number */
         size_t n_modules[TEMPLATES_MAX];
+        const char **paths[TEMPLATES_MAX]; /* likewise the read-only paths */
+        size_t n_paths[TEMPLATES_MAX];
         uint64_t given[TEMPLATES_MAX]; /* which options a file, the environment or a flag has set: a
                                           set of option_bit() */
 } OptionsReader;
@@ -37,6 +39,22 @@ _must_check_ int option_assign(OptionsReader *reader, const OptionInfo *option, 
  * out. As packages, names like scikit-learn become the module they install. */
 _must_check_ int option_add_modules(OptionsReader *reader, size_t template, const char *text,
                                     bool are_packages, const char *where);
+
+/* A path as given or, when it is relative, below the source's directory. Kept. */
+_must_check_ int option_keep_path(OptionsReader *reader, const char *text, OptionSource source,
+                                  const char **ret_path);
+
+/* Adds the paths of a list, with commas or ends of lines between them. */
+_must_check_ int option_add_paths(OptionsReader *reader, size_t template, const char *text,
+                                  OptionSource source);
+
+_must_check_ int option_parse_isolation(const char *text, const char *where,
+                                        IsolationMode *ret_mode);
+/* Names of layers, with commas or spaces between them. */
+_must_check_ int option_parse_layers(const char *text, const char *where, LayerMask *ret_layers);
+
+/* Checks that what runs are shown of the host exists and holds nothing of the server's own. */
+_must_check_ int options_check_views(const Options *options);
 
 /* The configuration file, by way of inih. */
 typedef struct ConfigFile ConfigFile;

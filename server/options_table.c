@@ -9,6 +9,7 @@
 #define BYTES_MAX (1ULL << 30)
 
 static const char server_group[] = "Server";
+static const char isolation_group[] = "What keeps runs in";
 static const char tls_group[] = "TLS";
 static const char bounds_group[] = "Bounds on clients";
 static const char queue_group[] = "Runs";
@@ -29,7 +30,7 @@ static const OptionInfo fixed_options[] = {
          "for the files of runs; emptied at the end [/run/hatchery as root, else $XDG_RUNTIME_DIR or /tmp]"},
         {server_group, "state-directory", SERVER(state_directory), OPTION_PATH, NULL, 0, 0, "DIR",
          "for what survives a restart [/var/lib/hatchery as root, else ~/.local/state/hatchery]"},
-        {server_group, "worker-uid-base", SERVER(worker_uid_base), OPTION_UINT32, "58000", 0, 4294900000, "UID",
+        {server_group, "worker-uid-base", SERVER(isolation.worker_uid_base), OPTION_UINT32, "58000", 0, 4294900000, "UID",
                "as root: worker N runs as user and group UID + N; 0: as root"},
         {server_group, "log-level", SERVER(log_level), OPTION_LOG_LEVEL, "info", 0, 0, "LEVEL",
          "error, warning, info or debug"},
@@ -37,6 +38,15 @@ static const OptionInfo fixed_options[] = {
          "log a line for each request"},
         {server_group, "drain-timeout-ms", SERVER(drain_timeout_ms), OPTION_UINT64, "30000", 0, MS_MAX, "MS",
                "after SIGTERM, how long runs may go on"},
+
+        {isolation_group, "isolation", SERVER(isolation.mode), OPTION_ISOLATION, "strict", 0, 0, "MODE",
+         "strict (refuse to start without enough layers), best-effort (take what there is), unsafe-off (limits only, for code that you trust)"},
+        {isolation_group, "layers-off", SERVER(isolation.off), OPTION_LAYERS, NULL, 0, 0, "LAYERS",
+         "layers not to take, with commas between them; `hatchery check` lists all"},
+        {isolation_group, "require-layers", SERVER(isolation.required), OPTION_LAYERS, NULL, 0, 0, "LAYERS",
+         "layers without which not to start, in every mode"},
+        {isolation_group, "core-scheduling", SERVER(isolation.core_scheduling), OPTION_SWITCH, "no", 0, 0, NULL,
+         "no two runs on the hardware threads of one core at once"},
 
         {tls_group, "tls-certificate", SERVER(tls_certificate), OPTION_PATH, NULL, 0, 0, "FILE",
          "PEM file of the certificate and its chain; turns TLS on for every TCP address"},
@@ -93,6 +103,10 @@ static const OptionInfo fixed_options[] = {
          "idle workers whose memory is written beforehand: they start pandas code faster and take more memory [half of the workers]"},
         {template_group, "subprocesses", TEMPLATE(subprocesses), OPTION_SWITCH, "no", 0, 0, NULL,
          "runs may start programs"},
+        {template_group, "read-only-paths", TEMPLATE(read_only_paths), OPTION_PATHS, NULL, 0, 0, "PATHS",
+         "files and folders of the host that runs may read, with commas between them"},
+        {template_group, "data-path", TEMPLATE(data_path), OPTION_PATH, NULL, 0, 0, "DIR",
+         "one folder of the host that runs may write to, all of them"},
 };
 /* clang-format on */
 
@@ -243,6 +257,8 @@ void option_table_print_help(const OptionTable *table) {
                       "Usage:\n"
                       "  hatchery serve [OPTIONS]          serve until SIGTERM; SIGHUP starts the "
                       "interpreters anew\n"
+                      "  hatchery check [OPTIONS]          try out what would keep runs in, say "
+                      "what holds, and end\n"
                       "  hatchery serve --check-config     read every option, say what is wrong, "
                       "and end\n"
                       "  hatchery --help | --version\n\n"

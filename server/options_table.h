@@ -15,6 +15,9 @@ typedef enum OptionKind {
         OPTION_UINT64,    /* uint64_t */
         OPTION_MODULES,   /* names of modules: imports and n_imports of a template */
         OPTION_RECYCLE,   /* Recycle */
+        OPTION_ISOLATION, /* IsolationMode */
+        OPTION_LAYERS,    /* LayerMask, from names */
+        OPTION_PATHS,     /* absolute: read_only_paths and n_read_only_paths of a template */
         OPTION_LOG_LEVEL, /* const char * that log_level_parse() knows */
 } OptionKind;
 

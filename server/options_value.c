@@ -49,8 +49,10 @@ Options *options_free(Options *options) {
                 reader->kept = kept->next;
                 free(kept);
         }
-        for (size_t i = 0; i < TEMPLATES_MAX; i++)
+        for (size_t i = 0; i < TEMPLATES_MAX; i++) {
                 free(reader->modules[i]);
+                free(reader->paths[i]);
+        }
         free(reader);
         return NULL;
 }
@@ -90,8 +92,8 @@ static int parse_switch(const char *text, const char *where, bool *ret_value) {
         return options_complain(where, "'%s' is neither yes nor no", text);
 }
 
-static int parse_path(OptionsReader *reader, const char *text, OptionSource source,
-                      const char **ret_path) {
+int option_keep_path(OptionsReader *reader, const char *text, OptionSource source,
+                     const char **ret_path) {
         char absolute[PATH_MAX];
         char current[PATH_MAX];
         const char *directory = source.directory;
@@ -233,7 +235,7 @@ int option_assign(OptionsReader *reader, const OptionInfo *option, size_t templa
                 *(const char **) value = options_keep(reader, text, strlen(text));
                 break;
         case OPTION_PATH:
-                r = parse_path(reader, text, source, value);
+                r = option_keep_path(reader, text, source, value);
                 break;
         case OPTION_SWITCH:
                 r = parse_switch(text, source.name, value);
@@ -243,6 +245,16 @@ int option_assign(OptionsReader *reader, const OptionInfo *option, size_t templa
                 break;
         case OPTION_MODULES:
                 r = assign_modules(reader, template, text, source.name);
+                break;
+        case OPTION_ISOLATION:
+                r = option_parse_isolation(text, source.name, value);
+                break;
+        case OPTION_LAYERS:
+                r = option_parse_layers(text, source.name, value);
+                break;
+        case OPTION_PATHS:
+                reader->n_paths[template] = 0;
+                r = option_add_paths(reader, template, text, source);
                 break;
         case OPTION_UNSIGNED:
         case OPTION_UINT32:

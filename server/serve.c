@@ -1,11 +1,8 @@
 #include "server/serve.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "kit/clock.h"
 #include "kit/error.h"
@@ -13,12 +10,9 @@
 #include "server/app.h"
 #include "server/http.h"
 #include "server/signals.h"
+#include "server/start.h"
 #include "server/store.h"
 
-/* Descriptors that neither a connection nor a worker takes: files, listeners, the loop, zygotes,
- * spare. */
-#define DESCRIPTORS_OF_OWN     96
-#define DESCRIPTORS_A_WORKER   9 /* four pipes, pidfd, status; three folders */
 #define TURN_MS                1000
 #define TURN_MS_WHILE_DRAINING 20
 
@@ -29,103 +23,6 @@ typedef struct Server {
         uint64_t drain_deadline_ns; /* 0: not draining */
         int exit_status;            /* -1: goes on */
 } Server;
-
-/* ── Before anything is served ── */
-
-static int start_failed(const char *what, int error) {
-        (void) fprintf(stderr, "hatchery: %s: %s\n", what, strerror(-error));
-        return error;
-}
-
-static int raise_descriptor_limit(const Options *options) {
-        struct rlimit limit;
-        rlim_t needed = options->connections_max + DESCRIPTORS_OF_OWN;
-
-        for (size_t i = 0; i < options->n_templates; i++)
-                needed += options->templates[i].workers * DESCRIPTORS_A_WORKER;
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                return start_failed("getrlimit", -errno);
-        if (limit.rlim_max < needed) {
-                (void) fprintf(stderr,
-                               "hatchery: %llu descriptors are needed for this many connections "
-                               "and workers, but only "
-                               "%llu are allowed (ulimit -Hn); raise that, or lower --connections "
-                               "or --workers\n",
-                               (unsigned long long) needed, (unsigned long long) limit.rlim_max);
-                return -EMFILE;
-        }
-        limit.rlim_cur = limit.rlim_max;
-        return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? start_failed("setrlimit", -errno) : 0;
-}
-
-/* Workers that run as other users reach their folders by name, so every folder on the way has to
- * let them pass. */
-static int check_passable(const char *path) {
-        char part[PATH_MAX];
-        size_t size = strlen(path);
-        struct stat status;
-
-        if (size >= sizeof(part))
-                return start_failed("--work-directory", -ENAMETOOLONG);
-        for (size_t end = 1; end <= size; end++) {
-                if (path[end] != '/' && path[end] != '\0')
-                        continue;
-                memcpy(part, path, end);
-                part[end] = '\0';
-                if (stat(part, &status) == 0 && S_ISDIR(status.st_mode) &&
-                    (status.st_mode & S_IXOTH))
-                        continue;
-                (void) fprintf(
-                        stderr,
-                        "hatchery: --work-directory %s: workers run as users of their own and "
-                        "may not pass through %s; chmod o+x that folder, or choose another\n",
-                        path, part);
-                return -EACCES;
-        }
-        return 0;
-}
-
-static int make_work_directory(const Options *options) {
-        const char *path = options->work_directory;
-
-        if (mkdir(path, 0755) < 0 && errno != EEXIST) {
-                (void) fprintf(stderr, "hatchery: --work-directory %s: cannot be made: %s\n", path,
-                               strerror(errno));
-                return -EINVAL;
-        }
-        return geteuid() == 0 && options->worker_uid_base != 0 ? check_passable(path) : 0;
-}
-
-static int make_pool(Server *server) {
-        const Options *options = server->app.options;
-        const PoolConfig config = {
-                .python_program = options->python_program,
-                .work_directory = options->work_directory,
-                .templates = options->templates,
-                .n_templates = options->n_templates,
-                .queue_max = options->queue_max,
-                .queue_wait_ms = options->queue_wait_ms,
-                .value_bytes_max = options->value_bytes_max,
-                .collect_bytes_max = options->collect_bytes_max,
-                .collect_files_max = options->collect_files_max,
-                .worker_uid_base = options->worker_uid_base,
-                .start_timeout_ms = options->start_timeout_ms,
-                .zygote_max_age_ms = options->zygote_max_age_ms,
-                .log_level = options->log_level,
-        };
-        int r;
-
-        if (access(options->python_program, X_OK) < 0) {
-                (void) fprintf(stderr, "hatchery: --python-program %s: %s\n",
-                               options->python_program, strerror(errno));
-                return -EINVAL;
-        }
-        r = make_work_directory(options);
-        if (r < 0)
-                return r;
-        r = pool_new(&config, &server->app.pool);
-        return r < 0 ? start_failed("the pool of workers cannot be started", r) : 0;
-}
 
 /* ── Running ── */
 
@@ -180,31 +77,19 @@ static void announce(Server *server) {
         server->app.was_ready = true;
 }
 
-/* In one line: of "what: traceback", what and the traceback's last line. The log has all of it. */
-static void complain_about_template(const char *name, const char *failure) {
-        const char *last_line = strrchr(failure, '\n');
-
-        if (last_line)
-                (void) fprintf(stderr, "hatchery: template %s cannot start: %.*s: %s\n", name,
-                               (int) strcspn(failure, ":"), failure, last_line + 1);
-        else
-                (void) fprintf(stderr, "hatchery: template %s cannot start: %s\n", name, failure);
-}
-
-/* A template that fails at the first attempt will not get better by itself: a module is missing,
- * say. */
 static void look_whether_ready(Server *server) {
         App *app = &server->app;
         uint64_t patience_ns = 2 * app->options->start_timeout_ms * NS_PER_MS;
 
         for (unsigned i = 0; i < app->options->n_templates; i++) {
                 TemplateState state;
+                int status;
 
                 pool_template_state(app->pool, i, &state);
-                if (!state.failure)
+                status = start_complain_about_template(app->options->templates[i].name, &state);
+                if (status == 0)
                         continue;
-                complain_about_template(app->options->templates[i].name, state.failure);
-                server->exit_status = 1;
+                server->exit_status = status;
                 return;
         }
         if (pool_is_ready(app->pool)) {
@@ -243,12 +128,23 @@ static void run(Server *server) {
         }
 }
 
+/* For the canary to knock at. A listener on a unix socket only has none. */
+static uint16_t probe_port(const ListenerSet *listeners) {
+        for (size_t i = 0; i < listeners->n; i++) {
+                uint16_t port = listener_loopback_port(&listeners->of[i]);
+
+                if (port != 0)
+                        return port;
+        }
+        return 0;
+}
+
 static int start(Server *server) {
         App *app = &server->app;
         const Options *options = app->options;
         int signal_fd, r;
 
-        r = raise_descriptor_limit(options);
+        r = start_descriptors(options);
         if (r == 0)
                 r = listener_set_open(options->listen, &server->listeners);
         if (r < 0)
@@ -260,7 +156,8 @@ static int start(Server *server) {
         signal_fd = signals_open();
         if (signal_fd < 0)
                 return signal_fd;
-        r = make_pool(server);
+        r = start_pool(options, options->templates, &app->isolation, probe_port(&server->listeners),
+                       &app->pool);
         if (r == 0)
                 r = http_new(app, &server->listeners, &server->http);
         if (r == 0)
@@ -273,11 +170,16 @@ static int start(Server *server) {
 int serve(const Options *options) {
         /* Static, so that what libh2o keeps stays reachable to the end, and a leak is a leak. */
         static Server server;
+        int r;
 
         server = (Server){
                 .app = {.options = options, .start_ns = clock_now_ns()},
                 .exit_status = -1,
         };
+        r = start_isolation(options, &server.app.isolation);
+        if (r != 0)
+                return r;
+        start_log_isolation(&server.app.isolation);
         if (start(&server) < 0)
                 server.exit_status = 1;
         else

@@ -60,7 +60,7 @@ void handle_capabilities(App *app, h2o_req_t *req, const RouteMatch *match) {
         json_key(&writer, "recycle_policies");
         write_recycle_policies(&writer);
         json_key(&writer, "enforced");
-        facts_write_layers(&writer, app);
+        facts_write_layers(&writer, app, LAYERS_IN_FULL);
         json_key(&writer, "limits");
         facts_write_limits(&writer, &app->options->templates[0].limits);
         json_key(&writer, "bounds");

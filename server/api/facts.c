@@ -1,5 +1,7 @@
 #include "server/api/facts.h"
 
+#include <string.h>
+
 #include "jsontext/scan.h"
 #include "server/options.h"
 #include "server/respond.h"
@@ -45,28 +47,125 @@ void facts_write_about(JsonWriter *writer, const char *about) {
         }
 }
 
-void facts_write_layers(JsonWriter *writer, const App *app) {
+static void write_flag(JsonWriter *writer, const char *name, bool value) {
+        json_key(writer, name);
+        json_boolean(writer, value);
+}
+
+static void write_names(JsonWriter *writer, LayerMask layers) {
+        json_begin_array(writer);
+        for (unsigned layer = 0; layer < _LAYERS; layer++) {
+                if (layers & layer_bit((Layer) layer))
+                        json_literal(writer, layer_about((Layer) layer)->name);
+        }
+        json_end_array(writer);
+}
+
+void facts_write_layers(JsonWriter *writer, const App *app, LayerSelection selection) {
         const Options *options = app->options;
-        bool all_without_programs = true;
+        LayerMask taken = app->isolation.layers;
+        LayerMask others = LAYERS_ALL & ~(layer_bit(LAYER_NO_NEW_PRIVILEGES) |
+                                          layer_bit(LAYER_RLIMITS) | layer_bit(LAYER_NOT_DUMPABLE));
+        bool no_programs = taken & layer_bit(LAYER_SECCOMP);
 
         for (size_t i = 0; i < options->n_templates; i++)
-                all_without_programs = all_without_programs && !options->templates[i].subprocesses;
+                no_programs = no_programs && !options->templates[i].subprocesses;
         json_begin_object(writer);
-        json_key(writer, "no_new_privs");
-        json_boolean(writer, true);
-        json_key(writer, "rlimits");
-        json_boolean(writer, true);
-        json_key(writer, "closed_fds");
-        json_boolean(writer, true);
-        json_key(writer, "own_session");
-        json_boolean(writer, true);
-        json_key(writer, "not_dumpable");
-        json_boolean(writer, true);
-        json_key(writer, "separate_uid");
-        json_boolean(writer, geteuid() == 0 && options->worker_uid_base != 0);
-        json_key(writer, "no_new_programs");
-        json_boolean(writer, all_without_programs);
+        write_flag(writer, "no_new_privs", taken & layer_bit(LAYER_NO_NEW_PRIVILEGES));
+        write_flag(writer, "rlimits", taken & layer_bit(LAYER_RLIMITS));
+        write_flag(writer, "closed_fds", true);
+        write_flag(writer, "own_session", true);
+        write_flag(writer, "not_dumpable", taken & layer_bit(LAYER_NOT_DUMPABLE));
+        write_flag(writer, "separate_uid", taken & layer_bit(LAYER_UID));
+        write_flag(writer, "no_new_programs", no_programs);
+        for (unsigned layer = 0; layer < _LAYERS && selection == LAYERS_IN_FULL; layer++) {
+                if (others & layer_bit((Layer) layer))
+                        write_flag(writer, layer_about((Layer) layer)->name,
+                                   taken & layer_bit((Layer) layer));
+        }
         json_end_object(writer);
+}
+
+/* What the last canary of every template has seen to hold. */
+static LayerMask proven_layers(const App *app) {
+        LayerMask proven = LAYERS_ALL;
+
+        for (unsigned i = 0; i < app->options->n_templates; i++) {
+                TemplateState state;
+
+                pool_template_state(app->pool, i, &state);
+                proven &= state.proven;
+        }
+        return proven;
+}
+
+static void write_layer(JsonWriter *writer, const IsolationPlan *plan, Layer layer, bool proven) {
+        const LayerFinding *finding = &plan->survey.layers[layer];
+        LayerState state = plan->states[layer];
+
+        json_key(writer, layer_about(layer)->name);
+        json_begin_object(writer);
+        json_key(writer, "state");
+        json_literal(writer, layer_state_name(state));
+        if (state == LAYER_ON && layer == LAYER_LANDLOCK)
+                facts_write_number(writer, "abi", (uint64_t) plan->survey.landlock_abi);
+        if (state == LAYER_ON && layer == LAYER_CGROUP)
+                facts_write_number(writer, "version", (uint64_t) plan->survey.cgroup_version);
+        if (state == LAYER_ON)
+                write_flag(writer, "proven", proven);
+        if (state == LAYER_UNAVAILABLE) {
+                const char *error = strerrorname_np(finding->error);
+
+                json_key(writer, "tried");
+                json_literal(writer, finding->tried);
+                json_key(writer, "error");
+                if (finding->error != 0 && error)
+                        json_literal(writer, error);
+                else
+                        json_null(writer);
+        }
+        json_end_object(writer);
+}
+
+void facts_write_isolation(JsonWriter *writer, const App *app) {
+        const IsolationPlan *plan = &app->isolation;
+        LayerMask proven = proven_layers(app), lacking = 0;
+
+        json_begin_object(writer);
+        json_key(writer, "mode");
+        json_literal(writer, isolation_mode_name(plan->mode));
+        json_key(writer, "kernel");
+        json_literal(writer, plan->survey.kernel);
+        json_key(writer, "layers");
+        json_begin_object(writer);
+        for (unsigned layer = 0; layer < _LAYERS; layer++)
+                write_layer(writer, plan, (Layer) layer, proven & layer_bit((Layer) layer));
+        json_end_object(writer);
+        for (unsigned layer = 0; layer < _LAYERS; layer++) {
+                if (plan->states[layer] == LAYER_UNAVAILABLE ||
+                    plan->states[layer] == LAYER_SWITCHED_OFF)
+                        lacking |= layer_bit((Layer) layer);
+        }
+        /* Nobody misses what is there on request only. */
+        if (!app->options->isolation.core_scheduling)
+                lacking &= ~layer_bit(LAYER_CORE_SCHEDULING);
+        json_key(writer, "degraded");
+        write_names(writer, lacking);
+        json_end_object(writer);
+}
+
+void facts_write_loosened(JsonWriter *writer, const TemplateConfig *config) {
+        write_flag(writer, "subprocesses", config->subprocesses);
+        json_key(writer, "read_only_paths");
+        json_begin_array(writer);
+        for (size_t i = 0; i < config->n_read_only_paths; i++)
+                json_literal(writer, config->read_only_paths[i]);
+        json_end_array(writer);
+        json_key(writer, "data_path");
+        if (config->data_path)
+                json_literal(writer, config->data_path);
+        else
+                json_null(writer);
 }
 
 void facts_respond(h2o_req_t *req, const RouteMatch *match, int status, const JsonWriter *writer,

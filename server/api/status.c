@@ -86,6 +86,9 @@ static void write_template_state(JsonWriter *writer, const App *app, unsigned in
         facts_write_number(writer, "busy", state.busy);
         facts_write_number(writer, "retiring", state.retiring);
         facts_write_number(writer, "queued", state.queued);
+        facts_write_number(writer, "probes_tried", state.probes_tried);
+        facts_write_number(writer, "probes_stopped", state.probes_stopped);
+        facts_write_loosened(writer, &app->options->templates[index]);
         json_end_object(writer);
 }
 
@@ -134,7 +137,9 @@ static void write_health(JsonWriter *writer, const App *app, Health health) {
         write_counters(writer, app);
         json_end_object(writer);
         json_key(writer, "layers");
-        facts_write_layers(writer, app);
+        facts_write_layers(writer, app, LAYERS_IN_SHORT);
+        json_key(writer, "isolation");
+        facts_write_isolation(writer, app);
         json_end_object(writer);
 }
 
@@ -171,8 +176,7 @@ static void write_template(JsonWriter *writer, const App *app, unsigned index) {
         json_literal(writer, state.ready ? "ready" : state.failure ? "failed" : "starting");
         json_key(writer, "recycle");
         json_literal(writer, recycle_name(config->recycle));
-        json_key(writer, "subprocesses");
-        json_boolean(writer, config->subprocesses);
+        facts_write_loosened(writer, config);
         facts_write_number(writer, "workers", config->workers);
         json_key(writer, "imports");
         json_begin_array(writer);

@@ -249,8 +249,10 @@ static void test_actions(void **state) {
                 OptionsAction action;
         } cases[] = {
                 {"serve", OPTIONS_SERVE},
-                {"serve --check-config", OPTIONS_CHECK},
-                {"--check-config", OPTIONS_CHECK},
+                {"serve --check-config", OPTIONS_CHECK_CONFIG},
+                {"--check-config", OPTIONS_CHECK_CONFIG},
+                {"check", OPTIONS_CHECK},
+                {"check --check-config", OPTIONS_CHECK_CONFIG},
                 {"--help", OPTIONS_PRINTED},
                 {"serve --help", OPTIONS_PRINTED},
                 {"--version", OPTIONS_PRINTED},

@@ -1,0 +1,193 @@
+#include "server/start.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "kit/log.h"
+
+/* Descriptors that neither a connection nor a worker takes: files, listeners, the loop, zygotes,
+ * spare. */
+#define DESCRIPTORS_OF_OWN   96
+#define DESCRIPTORS_A_WORKER 11 /* four pipes, pidfd, status; cell: pidfd, 3 namespaces, folder */
+
+int start_failed(const char *what, int error) {
+        (void) fprintf(stderr, "hatchery: %s: %s\n", what, strerror(-error));
+        return error;
+}
+
+/* ── Isolation ── */
+
+int start_isolation(const Options *options, IsolationPlan *ret_plan) {
+        IsolationSurvey survey;
+        char refusal[1024];
+        int r = isolation_survey(&options->isolation, &survey);
+
+        if (r < 0) {
+                (void) start_failed("it cannot be found out what keeps runs in", r);
+                return EXIT_FAILURE;
+        }
+        r = isolation_plan(&options->isolation, &survey, ret_plan, refusal, sizeof(refusal));
+        if (r < 0)
+                (void) fprintf(stderr, "hatchery: %s\n", refusal);
+        return r < 0 ? EXIT_CONFIG : 0;
+}
+
+/* " a,b,c" of the layers in that state; "-" when there is none. */
+static const char *names_of(const IsolationPlan *plan, LayerState state, char *names, size_t size) {
+        size_t used = 0;
+
+        (void) snprintf(names, size, "-");
+        for (unsigned layer = 0; layer < _LAYERS; layer++) {
+                if (plan->states[layer] == state && used < size)
+                        used += (size_t) snprintf(names + used, size - used, "%s%s",
+                                                  used > 0 ? "," : "",
+                                                  layer_about((Layer) layer)->name);
+        }
+        return names;
+}
+
+void start_log_isolation(const IsolationPlan *plan) {
+        char on[256], off[256], unavailable[256];
+
+        log_info("isolation mode=%s kernel=%s on=%s off=%s unavailable=%s landlock_abi=%d",
+                 isolation_mode_name(plan->mode), plan->survey.kernel,
+                 names_of(plan, LAYER_ON, on, sizeof(on)),
+                 names_of(plan, LAYER_SWITCHED_OFF, off, sizeof(off)),
+                 names_of(plan, LAYER_UNAVAILABLE, unavailable, sizeof(unavailable)),
+                 plan->survey.landlock_abi);
+        if (plan->mode == ISOLATION_OFF)
+                log_warning("--isolation unsafe-off: runs are not kept in; whoever may send code "
+                            "may do "
+                            "whatever this user may");
+}
+
+/* ── What the pool needs ── */
+
+int start_descriptors(const Options *options) {
+        struct rlimit limit;
+        rlim_t needed = options->connections_max + DESCRIPTORS_OF_OWN;
+
+        for (size_t i = 0; i < options->n_templates; i++)
+                needed += options->templates[i].workers * DESCRIPTORS_A_WORKER;
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return start_failed("getrlimit", -errno);
+        if (limit.rlim_max < needed) {
+                (void) fprintf(stderr,
+                               "hatchery: %llu descriptors are needed for this many connections "
+                               "and workers, but only "
+                               "%llu are allowed (ulimit -Hn); raise that, or lower --connections "
+                               "or --workers\n",
+                               (unsigned long long) needed, (unsigned long long) limit.rlim_max);
+                return -EMFILE;
+        }
+        limit.rlim_cur = limit.rlim_max;
+        return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? start_failed("setrlimit", -errno) : 0;
+}
+
+/* Workers that run as other users reach their folders by name, so every folder on the way has to
+ * let them pass. */
+static int check_passable(const char *path) {
+        char part[PATH_MAX];
+        size_t size = strlen(path);
+        struct stat status;
+
+        if (size >= sizeof(part))
+                return start_failed("--work-directory", -ENAMETOOLONG);
+        for (size_t end = 1; end <= size; end++) {
+                if (path[end] != '/' && path[end] != '\0')
+                        continue;
+                memcpy(part, path, end);
+                part[end] = '\0';
+                if (stat(part, &status) == 0 && S_ISDIR(status.st_mode) &&
+                    (status.st_mode & S_IXOTH))
+                        continue;
+                (void) fprintf(
+                        stderr,
+                        "hatchery: --work-directory %s: workers run as users of their own and "
+                        "may not pass through %s; chmod o+x that folder, or choose another\n",
+                        path, part);
+                return -EACCES;
+        }
+        return 0;
+}
+
+static int make_work_directory(const Options *options, const IsolationPlan *plan) {
+        const char *path = options->work_directory;
+
+        if (mkdir(path, 0755) < 0 && errno != EEXIST) {
+                (void) fprintf(stderr, "hatchery: --work-directory %s: cannot be made: %s\n", path,
+                               strerror(errno));
+                return -EINVAL;
+        }
+        /* In a mount namespace workers never go that way. */
+        if (!(plan->layers & layer_bit(LAYER_UID)) ||
+            (plan->layers & layer_bit(LAYER_MOUNT_NAMESPACE)))
+                return 0;
+        return check_passable(path);
+}
+
+int start_pool(const Options *options, const TemplateConfig *templates, const IsolationPlan *plan,
+               uint16_t probe_port, Pool **ret_pool) {
+        const PoolConfig config = {
+                .python_program = options->python_program,
+                .work_directory = options->work_directory,
+                .templates = templates,
+                .n_templates = options->n_templates,
+                .queue_max = options->queue_max,
+                .queue_wait_ms = options->queue_wait_ms,
+                .value_bytes_max = options->value_bytes_max,
+                .collect_bytes_max = options->collect_bytes_max,
+                .collect_files_max = options->collect_files_max,
+                .isolation = plan,
+                .worker_uid_base = options->isolation.worker_uid_base,
+                .probe_port = probe_port,
+                .start_timeout_ms = options->start_timeout_ms,
+                .zygote_max_age_ms = options->zygote_max_age_ms,
+                .log_level = options->log_level,
+        };
+        int r;
+
+        if (access(options->python_program, X_OK) < 0) {
+                (void) fprintf(stderr, "hatchery: --python-program %s: %s\n",
+                               options->python_program, strerror(errno));
+                return -EINVAL;
+        }
+        r = make_work_directory(options, plan);
+        if (r < 0)
+                return r;
+        r = pool_new(&config, ret_pool);
+        return r < 0 ? start_failed("the pool of workers cannot be started", r) : 0;
+}
+
+/* ── Templates ── */
+
+/* In one line: of "what: traceback", what and the traceback's last line. The log has all of it. */
+static void complain_about_failure(const char *name, const char *failure) {
+        const char *last_line = strrchr(failure, '\n');
+
+        if (last_line)
+                (void) fprintf(stderr, "hatchery: template %s cannot start: %.*s: %s\n", name,
+                               (int) strcspn(failure, ":"), failure, last_line + 1);
+        else
+                (void) fprintf(stderr, "hatchery: template %s cannot start: %s\n", name, failure);
+}
+
+/* A template that fails at the first attempt will not get better by itself: a module is missing,
+ * say. Nor will a layer that does not hold what it promises. */
+int start_complain_about_template(const char *name, const TemplateState *state) {
+        if (state->broken) {
+                (void) fprintf(stderr,
+                               "hatchery: template %s: the layers taken do not hold: a worker was "
+                               "able to %s; "
+                               "hatchery check says more\n",
+                               name, state->broken);
+                return EXIT_CONFIG;
+        }
+        if (!state->failure)
+                return 0;
+        complain_about_failure(name, state->failure);
+        return EXIT_FAILURE;
+}

@@ -1,0 +1,30 @@
+#pragma once
+/* start: what has to be done before runs can be taken, for `serve` and `check` alike. Each failure
+ * has been said in one line on standard error when a function returns. */
+
+#include "server/options.h"
+#include "pool/pool.h"
+
+/* Of sysexits.h: the configuration asks for what this machine cannot give. */
+#define EXIT_CONFIG 78
+
+/* Finds out which layers there are, and which of them to take. Returns 0; EXIT_CONFIG when they are
+ * not enough; or another exit status. Call it before there are other threads or children. */
+_must_check_ int start_isolation(const Options *options, IsolationPlan *ret_plan);
+
+/* A line in the log that says what has been decided; a warning when it is nothing. */
+void start_log_isolation(const IsolationPlan *plan);
+
+/* Raises the soft limit of descriptors to the hard one, which must do for connections and workers.
+ */
+_must_check_ int start_descriptors(const Options *options);
+
+/* probe_port: a TCP port on loopback that this process listens on, or 0. Options, plan and
+ * templates must outlive the pool. */
+_must_check_ int start_pool(const Options *options, const TemplateConfig *templates,
+                            const IsolationPlan *plan, uint16_t probe_port, Pool **ret_pool);
+
+int start_failed(const char *what, int error);
+
+/* Says why a template will not start by itself, if that is so. Returns 0, or an exit status. */
+int start_complain_about_template(const char *name, const TemplateState *state);
