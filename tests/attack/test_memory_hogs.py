@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.aftermath import at_rest
 from hostile import attack
 
 LIMITS = {"memory_mb": 128}
@@ -44,9 +45,9 @@ def test_memory_behind_a_descriptor(server):
     """memfd_create(2) memory belongs to no address space until it is mapped; the file limit bounds each."""
     run = attack(server, """
 import os
+total = 0
 try:
     fd = os.memfd_create("x")
-    total = 0
     while True: total += os.write(fd, b"x" * (1 << 20))
 except OSError as error:
     print("stopped", total >> 20)
@@ -109,6 +110,14 @@ except OSError as error:
 
 
 def test_the_kernel_would_take_a_worker_first(server):
-    run = attack(server, "print(open('/proc/self/oom_score_adj').read())", "ok")
-    with open(f"/proc/{server.pid}/oom_score_adj") as file:
-        assert int(run["stdout"]) > int(file.read())
+    """The score of a run is looked at from outside: inside there may be no /proc."""
+
+    def score(pid):
+        with open(f"/proc/{pid}/oom_score_adj") as file:
+            return int(file.read())
+
+    at_rest(server)
+    scores = [score(pid) for pid in server.workers()]
+    assert len(scores) == 4 and min(scores) > score(server.pid)
+    for pid in server.makers_and_keepers():
+        assert score(pid) >= score(server.pid)

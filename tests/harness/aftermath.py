@@ -10,9 +10,11 @@ import os
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 from harness import proc
 from harness.hatchery import eventually
+from harness.isolation import has_cells
 
 # Store that the C library keeps, not what leaks: drift over many runs is tested apart.
 RSS_SLACK_KB = 64 << 10
@@ -50,12 +52,22 @@ def quiet_snapshot(server):
     for _ in range(10):
         snapshots.append(server.snapshot())
         time.sleep(0.005)
-    return min(snapshots, key=lambda snapshot: snapshot.fds)
+    return min(snapshots, key=lambda snapshot: snapshot.fds or 0)
+
+
+def children_at_rest(server):
+    """A zygote and a worker in each slot; where these live in cells, a maker and a keeper of each as well."""
+    workers = template(server)["workers"]
+    return (workers + 1) * (2 if has_cells(server) else 1)
+
+
+def work_entries_at_rest(server):
+    """One folder for the server and one for its trash; where there are no cells, three more for each slot."""
+    return 2 + (0 if has_cells(server) else 3 * template(server)["workers"])
 
 
 def at_rest(server, seconds=20):
     """What the server holds once every slot has an idle worker, and all that was thrown away is gone."""
-    workers = template(server)["workers"]
     last = []
 
     def steady():
@@ -63,11 +75,10 @@ def at_rest(server, seconds=20):
             last[:] = [quiet_snapshot(server)] if is_full(server) else []
         except FileNotFoundError:  # the work directory is being emptied
             return False
-        # One folder for the server, one for its trash, and three for each slot.
-        return last and last[0].work_entries == 2 + 3 * workers and last[0].zombies == 0 and \
-            last[0].children == workers + 1
+        return last and last[0].zombies == 0 and last[0].work_entries == work_entries_at_rest(server) and \
+            last[0].children == children_at_rest(server)
 
-    eventually(steady, seconds, f"the pool comes to rest; lately: {last}, {template(server)}")
+    eventually(steady, seconds, lambda: f"the pool comes to rest; lately: {last}, {template(server)}")
     return last[0]
 
 
@@ -113,12 +124,14 @@ def processes_of_workers(server, uid_base, n_workers):
     return found
 
 
-def strays(server, uid_base):
-    """Processes with a worker's uid that are no child of the server, when each worker has a uid of its own."""
-    if os.geteuid() != 0 or not uid_base:
-        return []
-    everybody = processes_of_workers(server, uid_base, template(server)["workers"])
-    return [pid for pid in everybody if pid not in server.children() and proc.state(pid) not in ("Z", "X", None)]
+def strays(server, uid_base=0):
+    """Processes that came from a run and are none of the pool's own, which are all the server's children: those of a worker's
+    uid, when each has one of its own, and those that have a keeper or a worker for a parent."""
+    kin = set(server.children())
+    found = set(proc.descendants(server.pid)) - kin
+    if os.geteuid() == 0 and uid_base:
+        found |= set(processes_of_workers(server, uid_base, template(server)["workers"])) - kin
+    return [pid for pid in found if proc.state(pid) not in ("Z", "X", None)]
 
 
 def mounts(server):
@@ -127,13 +140,47 @@ def mounts(server):
         return [line.split()[4] for line in file if line.split()[4].startswith(str(server.work.parent))]
 
 
+def ids_of_runs(server, uid_base):
+    """Whose things would be a run's: those of the workers' ids, or of the server's where they have none of their own."""
+    if os.geteuid() == 0 and uid_base:
+        return set(range(uid_base, uid_base + template(server)["workers"]))
+    return {os.geteuid()} - {0}
+
+
+# What the tests themselves, and servers, put there.
+OURS = ("hatchery", "pytest", "tmp")
+
+
+def left_on_the_host(server, uid_base):
+    """What runs could leave outside their cells: files in the folders that all may write to, and objects of System V. Of
+    everything, only what belongs to their ids, since other programs use the machine, too."""
+    ids, found = ids_of_runs(server, uid_base), set()
+    for folder in ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock"):
+        try:
+            with os.scandir(folder) as entries:
+                found |= {entry.path for entry in entries if not entry.name.startswith(OURS) and
+                          entry.stat(follow_symlinks=False).st_uid in ids}
+        except OSError:
+            pass
+    for kind in ("shm", "msg", "sem"):
+        rows = [line.split() for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()]
+        column = rows[0].index("uid")
+        found |= {f"{kind} {row[0]}" for row in rows[1:] if int(row[column]) in ids}
+    return found
+
+
+def control_groups(server):
+    """The folders of control groups that bear the server's mark."""
+    return sorted(str(path) for top in Path("/sys/fs/cgroup").glob("*") for path in top.rglob(f"hatchery*{server.pid}*/**"))
+
+
 @contextmanager
 def unharmed(server, uid_base=0, baseline=None, witness=True):
     """baseline: what the server held when it was new, so that small leaks add up over many tests. witness: off where the
     test kills workers without asking whose they are."""
     baseline = baseline or at_rest(server)
     pid, zygote = server.pid, template(server)
-    before = counters(server)
+    before, littered = counters(server), left_on_the_host(server, uid_base)
     neighbour = Witness(server) if witness else None
     if neighbour:
         neighbour.start()
@@ -152,5 +199,7 @@ def unharmed(server, uid_base=0, baseline=None, witness=True):
     now, state = counters(server), template(server)
     assert (state["zygote_pid"], state["restarts"]) == (zygote["zygote_pid"], zygote["restarts"]), "the zygote was replaced"
     assert (now["runs"]["lost"], now["quarantined"]) == (before["runs"]["lost"], before["quarantined"])
-    assert (after.fds, after.children, mounts(server)) == (baseline.fds, baseline.children, []), f"{baseline} → {after}"
+    assert (after.fds, after.threads, after.children, mounts(server)) == \
+        (baseline.fds, baseline.threads, baseline.children, []), f"{baseline} → {after}"
     assert after.rss_kb < baseline.rss_kb + RSS_SLACK_KB, f"{baseline} → {after}"
+    assert left_on_the_host(server, uid_base) <= littered

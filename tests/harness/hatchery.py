@@ -48,7 +48,7 @@ def eventually(condition, seconds=10, what=None):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what or condition}")
+            raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what or condition}")
         time.sleep(0.01)
 
 
@@ -245,7 +245,7 @@ class Hatchery:
         return self.process is not None and self.process.poll() is None
 
     def children(self):
-        """Pids of its children that live: zygotes and workers."""
+        """Pids of its children that live: zygotes, workers, and what makes and keeps their cells."""
         return [pid for pid in proc.children(self.pid) if proc.state(pid) not in ("Z", "X", None)]
 
     def zombies(self):
@@ -263,8 +263,13 @@ class Hatchery:
         return [pid for pid in self.children() if pid in named]
 
     def workers(self):
+        """Forks of a zygote, with its command line; keepers and makers of cells have another."""
         zygotes = self.zygotes()
-        return [pid for pid in self.children() if pid not in zygotes]
+        return [pid for pid in self.children() if pid not in zygotes and "--template" in proc.command_line(pid)]
+
+    def makers_and_keepers(self):
+        """Processes of the cells, none of which ever runs anybody's code."""
+        return [pid for pid in self.children() if "--make-cells" in proc.command_line(pid)]
 
     def snapshot(self):
         """What a leak would make grow; see proc.Footprint."""

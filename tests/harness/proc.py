@@ -86,9 +86,18 @@ def minor_faults(pid):
     return int(fields[7]) + int(fields[8]) if fields else 0
 
 
+def command_line(pid):
+    """Its arguments; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 @dataclass
 class Footprint:
-    fds: int
+    fds: int  # None where they are closed to us: the process is not dumpable, and we are not root
+    threads: int
     rss_kb: int
     children: int
     zombies: int
@@ -99,8 +108,13 @@ class Footprint:
 def footprint(pid, work=None):
     kin = children(pid)
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    try:
+        fds = len(os.listdir(f"/proc/{pid}/fd"))
+    except PermissionError:
+        fds = None
     return Footprint(
-        fds=len(os.listdir(f"/proc/{pid}/fd")),
+        fds=fds,
+        threads=int(status_field(pid, "Threads")),
         rss_kb=pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         children=len(kin),
         zombies=sum(state(one) == "Z" for one in kin),

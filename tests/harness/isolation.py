@@ -1,0 +1,30 @@
+"""What a server says that shuts its workers in, as /health tells it; tests read there what to expect."""
+
+import re
+from functools import lru_cache
+
+from harness.hatchery import ROOT
+
+
+@lru_cache(maxsize=None)
+def all_layers():
+    """Every name, in the order of subprojects/wire/wire/layers.c."""
+    source = (ROOT / "subprojects/wire/wire/layers.c").read_text()
+    return tuple(re.findall(r'\[LAYER_\w+\] = \{"(\w+)"', source))
+
+
+def isolation(server):
+    return server.get("/health").json().get("isolation", {"layers": {}})
+
+
+def states(server):
+    """{"seccomp": "on", …}"""
+    return {name: layer["state"] for name, layer in isolation(server)["layers"].items()}
+
+
+def layers_on(server):
+    return frozenset(name for name, state in states(server).items() if state == "on")
+
+
+def has_cells(server):
+    return bool(layers_on(server) & {"pidns", "mountns"})
