@@ -1,0 +1,307 @@
+"""What keeps runs in, as an operator sees it: the modes, what is refused and how, /health, `hatchery check`.
+
+That a layer does what it promises is tested in tests/attack; what is planned in which place, in tests/unit/pool.
+"""
+
+import os
+import platform
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness import proc
+from harness.hatchery import program
+from http_wire import BARE
+
+LAYERS = ["rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "landlock", "uid", "userns", "pidns",
+          "mountns", "netns", "ipcns", "utsns", "cgroupns", "cgroup", "oom_score", "core_scheduling"]
+# Without these, strict does not start anywhere.
+ALWAYS = ["rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp"]
+
+
+@pytest.fixture
+def folders():
+    with tempfile.TemporaryDirectory(prefix="hatchery-test-") as name:
+        top = Path(name)
+        top.chmod(0o755)
+        for part in ("work", "state"):
+            (top / part).mkdir()
+        yield ["--work-directory", top / "work", "--state-directory", top / "state"]
+
+
+def hatchery(*arguments, env=None):
+    return subprocess.run([program(), *map(str, arguments)], capture_output=True, text=True, timeout=120,
+                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **(env or {})})
+
+
+def refused(done, *words):
+    """Exit 78 before anything is served, and one line that has these words."""
+    assert done.returncode == 78, done
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+def serve(folders, *arguments, env=None):
+    return hatchery("serve", "--listen", "127.0.0.1:0", *folders, *BARE, *arguments, env=env)
+
+
+# ── Refusals ──
+
+
+@pytest.mark.parametrize("layer", ALWAYS)
+def test_strict_insists(folders, layer):
+    refused(serve(folders, "--layers-off", layer), "--isolation strict", f"{layer} is off", platform.release(),
+            "--isolation best-effort")
+
+
+def test_strict_wants_one_of_two_ways(folders):
+    refused(serve(folders, "--layers-off", "landlock,netns"), "netns is ", "landlock is off", platform.release())
+
+
+def test_strict_is_the_default(folders):
+    assert "[strict]" in hatchery("--help").stdout
+    refused(serve(folders, env={"HATCHERY_LAYERS_OFF": "seccomp"}), "seccomp is off")
+
+
+def test_required_layer_that_is_not_there(folders):
+    """In every mode; both are named."""
+    for mode in ("best-effort", "unsafe-off"):
+        refused(serve(folders, "--isolation", mode, "--layers-off", "netns seccomp", "--require-layers", "seccomp, netns"),
+                "--require-layers", "seccomp is off", "netns is off", "leave them out")
+
+
+def test_refusal_leaves_nothing(folders):
+    refused(serve(folders, "--layers-off", "seccomp"))
+    assert list(folders[1].iterdir()) == [] and list(folders[3].iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--layers-off", "--require-layers"])
+def test_unknown_layer(folders, option):
+    done = serve(folders, option, "seccomp,secomp")
+    assert done.returncode == 2
+    assert f"{option}: 'secomp' is no layer; there are: " + ", ".join(LAYERS) in done.stderr
+
+
+def test_unknown_mode(folders):
+    done = serve(folders, "--isolation", "off")
+    assert done.returncode == 2
+    assert "'off' is no mode; allowed: strict, best-effort, unsafe-off" in done.stderr
+
+
+# ── What /health says ──
+
+
+def test_health_of_the_standard(server):
+    isolation = server.health()["isolation"]
+    assert isolation["mode"] == "strict"
+    assert isolation["kernel"] == platform.release()
+    assert list(isolation["layers"]) == LAYERS
+    for name, layer in isolation["layers"].items():
+        assert layer["state"] in ("on", "off", "unavailable", "not needed"), name
+        assert ("proven" in layer) == (layer["state"] == "on"), name
+        assert ("tried" in layer and "error" in layer) == (layer["state"] == "unavailable"), name
+    for name in ALWAYS:
+        assert isolation["layers"][name]["state"] == "on"
+    assert isolation["layers"]["core_scheduling"] == {"state": "off"}
+    assert set(isolation["degraded"]) == {name for name, layer in isolation["layers"].items()
+                                          if layer["state"] in ("off", "unavailable")} - {"core_scheduling"}
+    if isolation["layers"]["landlock"]["state"] == "on":
+        assert isolation["layers"]["landlock"]["abi"] >= 1
+
+
+def test_capabilities_say_the_same(server):
+    layers = server.health()["isolation"]["layers"]
+    enforced = server.get("/v1/capabilities").json()["enforced"]
+    for name in LAYERS:
+        assert enforced[name] == (layers[name]["state"] == "on"), name
+    assert enforced["separate_uid"] == enforced["uid"]
+    assert enforced["no_new_programs"] and enforced["closed_fds"] and enforced["own_session"]
+
+
+def test_log_says_the_same(make_server):
+    server = make_server(*BARE, "--isolation", "best-effort", "--layers-off", "cgroupns, utsns")
+    layers = server.health()["isolation"]["layers"]
+    line = next(line for line in server.log().splitlines() if " isolation mode=" in line)
+    assert "mode=best-effort" in line and f"kernel={platform.release()}" in line
+    for state, key in (("on", "on"), ("off", "off"), ("unavailable", "unavailable")):
+        names = [name for name, layer in layers.items() if layer["state"] == state]
+        assert f" {key}={','.join(names) or '-'} " in line
+
+
+def test_layers_switched_off(make_server):
+    server = make_server(*BARE, "--isolation", "best-effort", "--layers-off", "seccomp,landlock")
+    isolation = server.health()["isolation"]
+    assert isolation["mode"] == "best-effort"
+    assert isolation["layers"]["seccomp"] == isolation["layers"]["landlock"] == {"state": "off"}
+    assert {"seccomp", "landlock"} <= set(isolation["degraded"])
+    assert server.get("/v1/capabilities").json()["enforced"]["no_new_programs"] is False
+    assert server.run("print(1)")["stdout"] == "1\n"
+
+
+def test_required_layers_that_are_there(make_server):
+    server = make_server(*BARE, "--require-layers", ",".join(ALWAYS))
+    assert server.run("print(1)")["stdout"] == "1\n"
+
+
+# ── Off ──
+
+
+def test_off_is_said_everywhere(make_server, folders):
+    server = make_server(*BARE, "--isolation", "unsafe-off")
+    assert re.search(r"warning hatchery: --isolation unsafe-off", server.log())
+    for path in ("/health", "/v1/templates", "/nothing", "/"):
+        assert server.get(path).headers["X-Hatchery-Isolation"] == "off", path
+    answer = server.post("/v1/execute", {"code": "print(1)"})
+    assert answer.json()["stdout"] == "1\n"
+    assert answer.headers["X-Hatchery-Isolation"] == "off"
+    isolation = server.health()["isolation"]
+    assert isolation["mode"] == "off"
+    assert {name for name, layer in isolation["layers"].items() if layer["state"] == "on"} <= {"rlimits", "oom_score"}
+
+
+def test_header_is_not_there_otherwise(server):
+    assert "X-Hatchery-Isolation" not in server.get("/health").headers
+    assert not re.search(r"unsafe-off", server.log())
+
+
+# ── What templates loosen ──
+
+
+def test_templates_say_what_they_loosen(make_server, tmp_path):
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        (Path(name) / "read").mkdir()
+        (Path(name) / "file").write_text("x")
+        (Path(name) / "data").mkdir()
+        file = tmp_path / "hatchery.ini"
+        file.write_text(f"[template.default]\nimports =\n[template.open]\nworkers = 1\nsubprocesses = yes\n"
+                        f"read-only-paths = {name}/read,\n  {name}/file\ndata-path = {name}/data\n")
+        server = make_server("--config", file)
+        plain, loosened = server.get("/v1/templates").json()["templates"]
+        health = server.health()["pool"]["templates"]
+    for template in (plain, health[0]):
+        assert (template["subprocesses"], template["read_only_paths"], template["data_path"]) == (False, [], None)
+    for template in (loosened, health[1]):
+        assert (template["subprocesses"], template["read_only_paths"], template["data_path"]) == (
+            True, [f"{name}/read", f"{name}/file"], f"{name}/data")
+
+
+@pytest.fixture
+def shown():
+    """A folder outside of what runs have of their own, with a server's folders in it."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        top = Path(name)
+        for part in ("work", "state", "data"):
+            (top / part).mkdir()
+        (top / "file").write_text("x")
+        (top / "link").symlink_to(top / "data")
+        (top / "hatchery.ini").write_text("")
+        yield top
+
+
+@pytest.mark.parametrize("option, path, words", [
+    ("read-only-paths", "/", "/ would show the whole system"),
+    ("read-only-paths", "{top}", "{top} would show {top}/work, the work directory, to runs"),
+    ("read-only-paths", "{top}/data,{top}", "{top} would show"),
+    ("read-only-paths", "{top}/state", "would show {top}/state, the state directory"),
+    ("read-only-paths", "{top}/hatchery.ini", "the configuration file"),
+    ("read-only-paths", "{top}/none", "{top}/none: No such file"),
+    ("read-only-paths", "{top}/link", "{top}/link leads to {top}/data; name that"),
+    ("read-only-paths", "{top}/data/../data", "leads to {top}/data"),
+    ("read-only-paths", "/dev/null", "neither a folder nor a file"),
+    ("read-only-paths", "/proc/sys", "/proc/sys lies in /proc"),
+    ("data-path", "/dev/shm", "/dev/shm lies in /dev"),
+    ("data-path", "{top}/file", "{top}/file is not a folder"),
+    ("data-path", "{top}", "the work directory"),
+    ("data-path", "/tmp", "/tmp lies in /tmp"),
+])
+def test_paths_that_are_not_shown(shown, option, path, words):
+    done = hatchery("serve", "--check-config", "--work-directory", shown / "work", "--state-directory", shown / "state",
+                    "--config", shown / "hatchery.ini", f"--{option}", path.format(top=shown))
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"hatchery: {option}: template default: "), done.stderr
+    assert words.format(top=shown) in done.stderr
+
+
+def test_path_inside_the_state_directory(shown):
+    (shown / "state" / "deep").mkdir()
+    done = hatchery("serve", "--check-config", "--state-directory", shown / "state", "--data-path", shown / "state/deep")
+    assert done.returncode == 2
+    assert f"lies in {shown}/state, the state directory" in done.stderr
+
+
+def test_paths_that_are_shown(shown):
+    done = hatchery("serve", "--check-config", "--work-directory", shown / "work", "--state-directory", shown / "state",
+                    "--read-only-paths", f"{shown}/data, {shown}/file", "--data-path", shown / "data")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ── The server itself ──
+
+
+def test_server_is_closed_to_its_own_user(server):
+    """Not dumpable: as a plain user, /proc/PID/environ of one's own server cannot be opened; it belongs to root."""
+    assert os.stat(f"/proc/{server.pid}/environ").st_uid == 0
+    if os.geteuid() != 0:
+        with pytest.raises(PermissionError):
+            open(f"/proc/{server.pid}/environ", "rb")
+    # And it still sees its own children, which strays are found among.
+    assert proc.children(server.pid)
+    assert "cannot look for stray processes" not in server.log()
+
+
+# ── hatchery check ──
+
+
+def test_check(folders):
+    done = hatchery("check", *folders, *BARE)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("  ")}
+    for name in LAYERS:
+        assert name in rows, name
+    assert re.search(r"^  template default: (\d+) ways out tried, \1 stopped$", done.stdout, re.M), done.stdout
+    assert re.search(r"^    seen to hold: .*seccomp", done.stdout, re.M)
+    assert "\nstrict: met\n" in done.stdout
+    assert list(folders[1].iterdir()) == []
+
+
+def test_check_of_what_is_not_enough(folders):
+    done = hatchery("check", *folders, *BARE, "--layers-off", "seccomp")
+    assert (done.returncode, done.stderr) == (78, ""), done
+    assert re.search(r"^  seccomp +off", done.stdout, re.M)
+    assert "strict: not met, because seccomp is off" in done.stdout
+    assert "would not start" in done.stdout
+
+
+def test_check_of_less(folders):
+    """The configured mode is what counts; whether strict would be met is said too."""
+    done = hatchery("check", *folders, *BARE, "--layers-off", "seccomp", "--isolation", "best-effort")
+    assert done.returncode == 0, done
+    assert "strict: not met, because seccomp is off" in done.stdout
+    assert done.stdout.endswith("A server with these options would start.\n")
+
+
+def test_check_of_off(folders):
+    done = hatchery("check", *folders, *BARE, "--isolation", "unsafe-off")
+    assert done.returncode == 0, done
+    assert "unsafe-off" in done.stdout.splitlines()[0]
+    assert "was not asked for" in done.stdout
+
+
+def test_check_of_a_template_that_cannot_start(folders):
+    done = hatchery("check", *folders, "--imports", "no_such_module")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("hatchery: template default cannot start: no_such_module")
+
+
+def test_check_takes_the_configuration(folders, tmp_path):
+    file = tmp_path / "hatchery.ini"
+    file.write_text("[server]\nlayers-off = seccomp\n[template.default]\nimports =\n")
+    assert hatchery("check", *folders, "--config", file).returncode == 78
+    file.write_text("[server]\nlayers-of = seccomp\n")
+    assert hatchery("check", *folders, "--config", file).returncode == 2
