@@ -143,6 +143,17 @@ static int marked(int answer) {
         return answer == ANSWER_KILL ? KILLED : REFUSED + answer;
 }
 
+/* uretprobe and uprobe: the kernel puts these calls into programs that are probed, and asks no
+ * filter about them (Linux 6.14, kernel/seccomp.c); made from anywhere else they are an illegal
+ * instruction or do nothing. */
+static bool is_beyond_filters(long number) {
+#if defined(__x86_64__)
+        return number == 335 || number == 336;
+#else
+        return false;
+#endif
+}
+
 /* Every number there is, and many that there are not, with arguments that mean nothing. */
 static void test_every_number_is_answered_as_listed(void **state) {
 #if defined(__x86_64__)
@@ -151,11 +162,13 @@ static void test_every_number_is_answered_as_listed(void **state) {
         Call calls[NUMBERS_END];
 
         for (long number = 0; number < NUMBERS_END; number++)
-                calls[number] = (Call){number, {JUNK, JUNK, JUNK, JUNK, JUNK}};
+                calls[number] = (Call){is_beyond_filters(number) ? SYS_getpid : number,
+                                       {JUNK, JUNK, JUNK, JUNK, JUNK}};
         for (Profile profile = 0; profile < _PROFILES; profile++) {
                 ask_kernel(profile, calls, NUMBERS_END);
                 for (int number = 0; number < NUMBERS_END; number++) {
-                        char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+                        char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE,
+                                                                      (int) calls[number].number);
                         Golden expected = {.answer = ANSWER_DEFAULT};
                         int answer;
 
