@@ -7,7 +7,9 @@
  *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
  *     generation.c  cell makers and zygotes: start, promote, replace
  *     cells.c       the cells of the slots: asks for them, looks after them, ends them
- *     supervise.c   slots: carries out the moves, reads the pipes, looks after limits
+ *     supervise.c   slots: carries out the moves, reads the pipes
+ *     run_watch.c   looks after one run while it runs: its streams, its limits
+ *     retire.c      how a worker leaves its slot, and the slot is made empty
  *     answer.c      turns what came of a run into its result
  */
 
@@ -239,10 +241,23 @@ void slot_on_stream(Slot *slot, RunStream stream);
 void slot_on_request_writable(Slot *slot);
 void slot_on_exit(Slot *slot);
 void slot_on_timer(Slot *slot, uint64_t now_ns);
-/* There is no process of it, known or on its way. */
-bool slot_worker_is_gone(const Slot *slot);
 /* Ends the run for that reason. */
 void slot_end_run(Slot *slot, VerdictCause cause);
+
+/* retire.c */
+/* Kills the worker, and all that it may have started; its pipes are closed. */
+void slot_kill_worker(Slot *slot);
+/* Drops what was kept of a run. */
+void slot_forget_run(Slot *slot);
+/* The worker has been waited for. Where it may have left processes in its cell, the slot is not
+ * empty before those have gone, too: the keeper's exit tells. */
+void slot_leave(Slot *slot, bool was_killed);
+/* There is no process of it, known or on its way. */
+bool slot_worker_is_gone(const Slot *slot);
+/* Closes, empties, frees. */
+void slot_release(Slot *slot);
+/* Empties the folders while the worker stays. */
+_must_check_ int slot_empty_in_place(Slot *slot);
 
 /* run_watch.c */
 void slot_send_run(Slot *slot);

@@ -2,8 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <string.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,77 +20,11 @@
  * said before it died is read in the turn that hears of its death. */
 #define RESULT_BYTES_PER_TURN (2U << 20)
 
-/* A killed process that is not gone after this is complained about, and killed again. */
-#define RETIRE_TIMEOUT_NS (5 * NS_PER_S)
-
 static uint64_t start_timeout_ns(const Pool *pool) {
         return pool->config.start_timeout_ms * NS_PER_MS / 5;
 }
 
 /* --- the actions --- */
-
-static void kill_worker(Slot *slot) {
-        Pool *pool = slot->template->pool;
-
-        worker_kill(&slot->worker);
-        /* Nothing that it says is heard any more. If it has not even been reported by the zygote,
-         * it reads the end of its request pipe as soon as it comes up, and ends by itself. */
-        worker_close_pipes(&slot->worker);
-        timer_set(&pool->timers, &slot->timer, clock_now_ns() + RETIRE_TIMEOUT_NS);
-        if (slot->template->ends_cells)
-                slot_end_cell(slot);
-}
-
-static void forget_run(Slot *slot) {
-        for (int i = 0; i < _RUN_STREAMS; i++)
-                output_done(&slot->output[i]);
-        result_reader_clear(&slot->result);
-}
-
-/* Its folders are made anew when the worker never came up: perhaps because something is wrong with
- * them. */
-static int empty_folders(Slot *slot) {
-        Pool *pool = slot->template->pool;
-        int r;
-
-        if (slot->was_ready) {
-                r = workspace_empty_slot(&pool->workspace, &slot->folders, slot->uid);
-                if (r == 0)
-                        return 0;
-        }
-        return workspace_remake_slot(&pool->workspace, slot->number, slot->uid, &slot->folders);
-}
-
-/* What is short comes back; then the slot's folders are made before its next worker. */
-static bool is_shortage(int error) {
-        return error == -ENOSPC || error == -EDQUOT || error == -EMFILE || error == -ENFILE ||
-               error == -ENOMEM;
-}
-
-static void release(Slot *slot) {
-        Template *template = slot->template;
-        Pool *pool = template->pool;
-        int r;
-
-        timer_clear(&pool->timers, &slot->timer);
-        if (!slot->was_ready && slot->worker.pid > 0)
-                spares_worker_failed(template);
-        worker_close(&slot->worker);
-        forget_run(slot);
-        if (template->config->subprocesses && !(template->layers & layer_bit(LAYER_PID_NAMESPACE)))
-                pool->sweep_wanted = true;
-        slot->touched = false;
-        slot_clean_cell(slot);
-        r = template->has_cell_folders ? 0 : empty_folders(slot);
-        if (is_shortage(r)) {
-                log_warning("slot %u waits for folders: %s", slot->number, strerror(-r));
-        } else if (r < 0) {
-                log_error("slot %u is given up: its folders cannot be emptied", slot->number);
-                pool->counters.quarantined++;
-                slot_move(slot, SLOT_EV_DIRTY);
-        }
-        slot->was_ready = false;
-}
 
 static void keep_worker(Slot *slot) {
         Pool *pool = slot->template->pool;
@@ -132,28 +66,28 @@ static void act(Slot *slot, SlotAction action) {
                 /* In this order: the worker waits for its end, and tearing its address space down
                  * takes over a millisecond, which may be of the very core that the answer needs. */
                 slot_answer(slot);
-                kill_worker(slot);
+                slot_kill_worker(slot);
                 break;
         case SLOT_ANSWER_AND_KEEP:
                 keep_worker(slot);
                 break;
         case SLOT_ANSWER_AND_RELEASE:
                 slot_answer(slot);
-                release(slot);
+                slot_release(slot);
                 break;
         case SLOT_KILL:
-                kill_worker(slot);
+                slot_kill_worker(slot);
                 if (slot->run)
                         slot->run = run_free(slot->run);
-                forget_run(slot);
+                slot_forget_run(slot);
                 break;
         case SLOT_RELEASE:
-                release(slot);
+                slot_release(slot);
                 break;
         case SLOT_COMPLAIN:
                 log_error("worker %d of slot %u was killed and is still there", slot->worker.pid,
                           slot->number);
-                kill_worker(slot);
+                slot_kill_worker(slot);
                 break;
         }
 }
@@ -225,17 +159,11 @@ void slot_end_run(Slot *slot, VerdictCause cause) {
         slot_move(slot, cause == CAUSE_PROTOCOL ? SLOT_EV_VIOLATION : SLOT_EV_DEADLINE);
 }
 
-static int empty_in_place(Slot *slot) {
-        if (slot->template->has_cell_folders)
-                return cell_empty(&slot->cell, true);
-        return workspace_empty_slot_in_place(&slot->template->pool->workspace, &slot->folders);
-}
-
 static void on_ready(Slot *slot) {
         /* Made new after a run under `reset`: the folders are ours to empty, with the process
          * standing in them. */
         if (slot->was_ready) {
-                if (empty_in_place(slot) < 0) {
+                if (slot_empty_in_place(slot) < 0) {
                         slot_move(slot, SLOT_EV_RETIRE);
                         return;
                 }
@@ -359,30 +287,6 @@ static uint64_t rusage_cpu_ns(const struct rusage *usage) {
                        NS_PER_US;
 }
 
-bool slot_worker_is_gone(const Slot *slot) {
-        return slot->worker.pid == 0 && slot->spawn_reported;
-}
-
-/* The worker has been waited for. Where it may have left processes in its cell, the slot is not
- * empty before those have gone, too: the keeper's exit tells. */
-static void leave(Slot *slot, bool was_killed) {
-        bool by_us = slot->state == SLOT_RETIRING;
-
-        if (!slot->was_ready)
-                spares_worker_failed(slot->template);
-        worker_close(&slot->worker);
-        if (slot->template->ends_cells && !by_us)
-                slot_move(slot, slot->state == SLOT_BUSY ? SLOT_EV_END : SLOT_EV_RETIRE);
-        if (slot->state == SLOT_RETIRING && slot->cell.state == CELL_ENDING) {
-                timer_clear(&slot->template->pool->timers, &slot->timer);
-                return;
-        }
-        slot_move(slot, SLOT_EV_EXIT);
-        /* Killed by whom? Perhaps its keeper has died before it. */
-        if (was_killed && !by_us)
-                slot_end_cell(slot);
-}
-
 void slot_on_exit(Slot *slot) {
         Pool *pool = slot->template->pool;
         struct rusage usage;
@@ -417,7 +321,7 @@ void slot_on_exit(Slot *slot) {
                 }
                 (void) settle(slot);
         }
-        leave(slot, r > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        slot_leave(slot, r > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 void slot_on_timer(Slot *slot, uint64_t now_ns) {

@@ -2,7 +2,8 @@
 /*
  * driver: a real pool with a real hatchery-python behind it, driven by poll() as any caller would.
  * The program is named by HATCHERY_PYTHON, or is the one of this build; without either these tests
- * are skipped.
+ * are skipped. With HATCHERY_ISOLATION=best-effort workers take whatever layers this machine has,
+ * cells among them.
  */
 
 #include <poll.h>
@@ -18,6 +19,8 @@
 #define PATIENCE_NS (60 * NS_PER_S)
 
 #define OUTPUT_MAX 4096
+
+#define WORKER_UID_BASE 200000
 
 /* One run, and what its callbacks have said. */
 typedef struct Watched {
@@ -41,6 +44,7 @@ typedef struct Driver {
         Pool *pool;
         TemplateConfig template;
         PoolConfig config;
+        IsolationPlan plan;
         unsigned descriptors_before;
 } Driver;
 
@@ -178,7 +182,8 @@ static inline void check_it_works(void) {
         assert_string_equal(watched.out, "42\n");
 }
 
-/* Our children: a zygote and the workers, and nobody else. */
+/* Our children: a zygote and the workers, and with cells their maker and their keepers; and nobody
+ * else. */
 static inline size_t list_children(pid_t *children, size_t n_max) {
         char path[64], text[8192];
         size_t n = 0;
@@ -197,16 +202,45 @@ static inline size_t list_children(pid_t *children, size_t n_max) {
         return n;
 }
 
-static inline size_t count_children(void) {
+static inline size_t count_all_children(void) {
         pid_t children[256];
 
         return list_children(children, N_ELEMENTS(children));
 }
 
+/* A cell maker, or a keeper, which is a fork of one. */
+static inline bool is_of_cells(pid_t pid) {
+        char path[64], text[4096];
+        _autoclose_ int fd = -1;
+        ssize_t n;
+
+        (void) snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = read(fd, text, sizeof(text));
+        return n > 0 && memmem(text, (size_t) n, "--make-cells", strlen("--make-cells"));
+}
+
+static inline size_t list_of_cells(pid_t *pids, size_t n_max, bool of_cells) {
+        size_t n = list_children(pids, n_max), kept = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                if (is_of_cells(pids[i]) == of_cells)
+                        pids[kept++] = pids[i];
+        }
+        return kept;
+}
+
+/* Of these, the zygote and the workers. */
+static inline size_t count_children(void) {
+        pid_t pids[256];
+
+        return list_of_cells(pids, N_ELEMENTS(pids), false);
+}
+
 /* With one slot: the process in it. */
 static inline pid_t only_worker(void) {
         pid_t children[16], zygote = state_of_template().zygote_pid, worker = 0;
-        size_t n = list_children(children, N_ELEMENTS(children));
+        size_t n = list_of_cells(children, N_ELEMENTS(children), false);
 
         for (size_t i = 0; i < n; i++) {
                 if (children[i] == zygote)
@@ -229,7 +263,36 @@ static inline const char *driver_program(void) {
         return access(program, X_OK) == 0 ? program : NULL;
 }
 
+/* Once, before any pool has made this process adopt the children of others. */
+static IsolationSurvey driver_survey;
+
+static inline void driver_look_around(void) {
+        IsolationConfig config = {
+                .mode = ISOLATION_BEST_EFFORT,
+                .worker_uid_base = geteuid() == 0 ? WORKER_UID_BASE : 0,
+        };
+
+        if (isolation_survey(&config, &driver_survey) < 0)
+                abort();
+}
+
+/* What can be had here, less what is not wanted. */
+static inline void isolate(LayerMask off) {
+        IsolationConfig config = {
+                .mode = ISOLATION_BEST_EFFORT,
+                .off = off,
+                .worker_uid_base = driver.config.worker_uid_base,
+        };
+        char refusal[512];
+
+        assert_int_equal(
+                isolation_plan(&config, &driver_survey, &driver.plan, refusal, sizeof(refusal)), 0);
+        driver.config.isolation = &driver.plan;
+}
+
 static inline int driver_open(void **state) {
+        const char *isolation = getenv("HATCHERY_ISOLATION");
+
         driver = (Driver){
                 .template = {.name = "default", .workers = 1, .limits = limit_policy_standard()},
                 .config = {.queue_max = 100,
@@ -241,9 +304,11 @@ static inline int driver_open(void **state) {
                            .log_level = "error"},
         };
         driver.config.python_program = driver_program();
-        driver.config.worker_uid_base = geteuid() == 0 ? 200000 : 0;
+        driver.config.worker_uid_base = geteuid() == 0 ? WORKER_UID_BASE : 0;
         driver.config.templates = &driver.template;
         driver.config.n_templates = 1;
+        if (isolation && strcmp(isolation, "best-effort") == 0)
+                isolate(0);
         driver.descriptors_before = count_open_descriptors();
         folder_make(&driver.folder);
         driver.config.work_directory = driver.folder.path;
@@ -266,7 +331,7 @@ static inline int driver_close(void **state) {
         size_t children;
 
         driver.pool = pool_free(driver.pool);
-        children = count_children();
+        children = count_all_children();
         files = count_entries(driver.folder.fd);
         folder_remove(&driver.folder);
         descriptors = count_open_descriptors();
@@ -282,6 +347,7 @@ static inline int driver_close(void **state) {
 #define driver_run_tests(name, tests)                                                              \
         ({                                                                                         \
                 (void) signal(SIGPIPE, SIG_IGN);                                                   \
+                driver_look_around();                                                              \
                 if (!driver_program())                                                             \
                         (void) fprintf(stderr, "skipped: HATCHERY_PYTHON names no program\n");     \
                 driver_program() ? cmocka_run_group_tests_name(name, tests, NULL, NULL) : 77;      \

@@ -1,0 +1,76 @@
+/* What a pool says of itself. */
+
+#include <assert.h>
+
+#include "kit/clock.h"
+#include "pool/internal.h"
+
+int pool_find_template(const Pool *pool, Slice name) {
+        if (name.size == 0)
+                return 0;
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                if (slice_equals(name, pool->config.templates[i].name))
+                        return (int) i;
+        }
+        return -1;
+}
+
+const TemplateConfig *pool_template(const Pool *pool, unsigned index) {
+        assert(index < pool->config.n_templates);
+        return &pool->config.templates[index];
+}
+
+unsigned pool_retry_after_s(const Pool *pool) {
+        /* How long what waits will take, were every slot to go on as it did on average. */
+        uint64_t ms = pool->run_ns / NS_PER_MS * (pool->n_queued + 1) / pool->n_slots;
+        uint64_t seconds = ms / 1000 + 1;
+
+        return seconds < 60 ? (unsigned) seconds : 60;
+}
+
+bool pool_is_idle(const Pool *pool) {
+        return pool->n_queued == 0 && pool->n_busy == 0;
+}
+
+bool pool_is_ready(const Pool *pool) {
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                const Template *template = &pool->templates[i];
+
+                /* A template whose workers are all being replaced is ready still. */
+                if (!template->was_ready ||
+                    (!template->has_run && template->n_states[SLOT_IDLE] == 0 &&
+                     template->n_states[SLOT_TOUCHING] == 0))
+                        return false;
+        }
+        return true;
+}
+
+void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_state) {
+        const Template *template = &pool->templates[index];
+        const unsigned *n = template->n_states;
+
+        *ret_state = (TemplateState){
+                .ready = template->zygote != NULL,
+                .layers = template->layers,
+                .generation = template->generations,
+                .restarts = template->restarts,
+                .zygote_pid = template->zygote ? zygote_pid(template->zygote) : 0,
+                .doing = template->doing ? template->doing : "",
+                .failure = template->failure,
+                .about = template->about ? template->about : "{}",
+                .start_ms = template->start_ms,
+                .workers = template->config->workers,
+                .starting = n[SLOT_STARTING],
+                .idle = n[SLOT_IDLE] + n[SLOT_TOUCHING],
+                .touched = template->idle[1].n,
+                .busy = n[SLOT_BUSY],
+                .retiring = n[SLOT_RETIRING],
+                .queued = template->n_queued,
+        };
+}
+
+void pool_counters(const Pool *pool, PoolCounters *ret_counters) {
+        *ret_counters = pool->counters;
+        ret_counters->queued = pool->n_queued;
+        ret_counters->busy = pool->n_busy;
+}
