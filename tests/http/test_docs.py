@@ -1,7 +1,7 @@
 """The documentation: its examples are run and their answers compared, its tables and names are held against the server.
 
 An example is a ```bash block of one curl command, followed by a ```json, ```http or ```text block with its answer. In a
-documented answer "…" inside a string stands for anything; numbers that differ from run to run are compared by type.
+documented answer "…" inside a string stands for anything, ["…"] for any list, a member "…" for further ones; numbers that differ from run to run are compared by type.
 """
 
 import json
@@ -55,9 +55,14 @@ def compare(documented, real, path=()):
     where = ".".join(path) or "the answer"
     if isinstance(documented, dict):
         assert isinstance(real, dict), f"{where}: {real!r} is no object"
+        if documented.get("…") == "…":  # and others
+            documented = {name: value for name, value in documented.items() if name != "…"}
+            real = {name: value for name, value in real.items() if name in documented}
         assert set(documented) == set(real), f"{where}: documented {sorted(documented)}, real {sorted(real)}"
         for name, value in documented.items():
             compare(value, real[name], (*path, name))
+    elif documented == ["…"]:
+        assert isinstance(real, list), f"{where}: {real!r} is no list"
     elif isinstance(documented, list):
         assert isinstance(real, list) and len(real) == len(documented), f"{where}: {documented!r} is not {real!r}"
         for index, value in enumerate(documented):
@@ -218,7 +223,7 @@ def test_options_exist():
 
 # Of docker, venv and pip, which the pages call too.
 OPTIONS_OF_OTHERS = {"rm", "user", "read-only", "tmpfs", "memory", "pids-limit", "stop-timeout", "system-site-packages",
-                     "only-binary"}
+                     "only-binary", "cap-add", "security-opt", "entrypoint"}
 
 
 def test_the_configuration_file_is_valid(tmp_path):

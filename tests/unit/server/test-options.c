@@ -229,6 +229,56 @@ static void test_limits_agree(void **state) {
         (void) options_free(outcome.options);
 }
 
+static void test_isolation(void **state) {
+        static const char *const environment[] = {"HATCHERY_LAYERS_OFF=netns", NULL};
+        const IsolationConfig *isolation;
+        const TemplateConfig *template;
+        char arguments[160];
+        Outcome outcome;
+
+        read_options("serve", NULL, &outcome);
+        isolation = &outcome.options->isolation;
+        assert_int_equal(isolation->mode, ISOLATION_STRICT);
+        assert_int_equal(isolation->off, 0);
+        assert_int_equal(isolation->required, 0);
+        assert_false(isolation->core_scheduling);
+        assert_int_equal(isolation->worker_uid_base, 58000);
+        assert_null(outcome.options->templates[0].data_path);
+        assert_int_equal(outcome.options->templates[0].n_read_only_paths, 0);
+        (void) options_free(outcome.options);
+
+        write_file("[server]\nisolation = best-effort\nlayers-off = seccomp\nrequire-layers = uid, "
+                   "cgroup\n"
+                   "[template.open]\nread-only-paths = /usr/lib,\n  /usr/bin\ndata-path = "
+                   "/usr/share\n");
+        (void) snprintf(arguments, sizeof(arguments), "serve --config %s --core-scheduling",
+                        file_path);
+        read_options(arguments, environment, &outcome);
+        assert_string_equal(outcome.errors, "");
+        isolation = &outcome.options->isolation;
+        assert_int_equal(isolation->mode, ISOLATION_BEST_EFFORT);
+        assert_int_equal(isolation->off, layer_bit(LAYER_NET_NAMESPACE));
+        assert_int_equal(isolation->required, layer_bit(LAYER_UID) | layer_bit(LAYER_CGROUP));
+        assert_true(isolation->core_scheduling);
+        template = &outcome.options->templates[1];
+        assert_int_equal(template->n_read_only_paths, 2);
+        assert_string_equal(template->read_only_paths[0], "/usr/lib");
+        assert_string_equal(template->read_only_paths[1], "/usr/bin");
+        assert_string_equal(template->data_path, "/usr/share");
+        (void) options_free(outcome.options);
+}
+
+/* A path's neighbour of a similar name is not inside of it. */
+static void test_paths_with_a_common_beginning(void **state) {
+        Outcome outcome;
+
+        read_options("serve --data-path /usr/lib --state-directory /usr/libexec --work-directory "
+                     "/usr/li",
+                     NULL, &outcome);
+        assert_string_equal(outcome.errors, "");
+        (void) options_free(outcome.options);
+}
+
 /* --help and --version print, and the harness of the tests reads what is printed. */
 static void read_options_quietly(const char *arguments, Outcome *outcome) {
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -306,6 +356,26 @@ static const BadCase bad_cases[] = {
          "hatchery: --log-level: 'loud' is no level; allowed: error, warning, info, debug"},
         {"--subprocesses=maybe", NULL, NULL,
          "hatchery: --subprocesses: 'maybe' is neither yes nor no"},
+        {"--isolation off", NULL, NULL,
+         "hatchery: --isolation: 'off' is no mode; allowed: strict, best-effort, unsafe-off"},
+        {"--isolation=", NULL, NULL, NULL},
+        {"--layers-off seccomp,secomp", NULL, NULL, NULL},
+        {"--require-layers all", NULL, NULL, NULL},
+        {"--core-scheduling=maybe", NULL, NULL,
+         "hatchery: --core-scheduling: 'maybe' is neither yes nor no"},
+        {"--read-only-paths /usr,/", NULL, NULL,
+         "hatchery: read-only-paths: template default: / would show the whole system to runs; name "
+         "what they need"},
+        {"--read-only-paths /nonexistent", NULL, NULL,
+         "hatchery: read-only-paths: template default: /nonexistent: No such file or directory"},
+        {"--data-path /proc/1", NULL, NULL, NULL},
+        {"--data-path /usr --state-directory /usr/x", NULL, NULL,
+         "hatchery: data-path: template default: /usr would show /usr/x, the state directory, to "
+         "runs"},
+        {"--data-path /usr/bin --work-directory /usr", NULL, NULL,
+         "hatchery: data-path: template default: /usr/bin lies in /usr, the work directory"},
+        {"--data-path /usr --tls-certificate /c --tls-key /usr/k", NULL, NULL,
+         "hatchery: data-path: template default: /usr would show /usr/k, the TLS key, to runs"},
         {"--imports numpy,1st", NULL, NULL,
          "hatchery: --imports: '1st' is not the name of a module"},
         {"--imports os;evil", NULL, NULL, NULL},
@@ -372,7 +442,7 @@ static void test_complaints(void **state) {
         for (size_t i = 0; i < N_ELEMENTS(bad_cases); i++) {
                 const BadCase *bad = &bad_cases[i];
                 const char *environment[] = {bad->variable, NULL};
-                char arguments[256], wanted[512];
+                char arguments[256], wanted[1024];
                 Outcome outcome;
 
                 if (bad->file)
@@ -462,6 +532,8 @@ int main(void) {
                 cmocka_unit_test(test_execution_timeout),
                 cmocka_unit_test(test_preinstalled_libraries),
                 cmocka_unit_test(test_limits_agree),
+                cmocka_unit_test(test_isolation),
+                cmocka_unit_test(test_paths_with_a_common_beginning),
                 cmocka_unit_test(test_actions),
                 cmocka_unit_test(test_complaints),
                 cmocka_unit_test(test_long_line_of_the_file),
