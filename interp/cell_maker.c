@@ -240,10 +240,16 @@ static pid_t start_keeper(CellMaker *maker, const CellCommand *command, CellRepo
                 .uid = maker->uid,
                 .gid = maker->gid,
         };
-        int r = 0;
+        int r;
 
-        if (has(maker, LAYER_MOUNT_NAMESPACE))
-                r = cell_root_name(&maker->root, command->uid, command->gid, report);
+        if (!has(maker, LAYER_MOUNT_NAMESPACE))
+                return keeper_fork(&order, report, ret_gate_fd);
+        /* To tmpfs, 0 means as much as there is. */
+        if (command->size_bytes == 0 || command->inodes == 0) {
+                errno = EINVAL;
+                return cell_report_failure(report, "make a tmpfs without a limit");
+        }
+        r = cell_root_name(&maker->root, command->uid, command->gid, report);
         return r < 0 ? r : keeper_fork(&order, report, ret_gate_fd);
 }
 

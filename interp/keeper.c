@@ -127,30 +127,42 @@ static int make_cell(const KeeperOrder *order, int *fds, size_t *n_fds, CellRepo
 }
 
 /*
- * Nothing to hold, nothing to do: no descriptors, no capabilities, no system call but read(2),
- * which does not return. No signal reaches it but SIGKILL from outside the cell. Children that end
- * are reaped by the kernel, since SIGCHLD is ignored; they come to a pid 1 when their own parent
- * has ended.
+ * Before the supervisor hears of the cell, so that no worker ever meets a keeper that can do
+ * anything. Children that end are reaped by the kernel, since SIGCHLD is ignored; they come to a
+ * pid 1 when their own parent has ended.
  */
-static _Noreturn void keep(int supervisor_fd) {
+static int renounce(int supervisor_fd, CellReport *report) {
         struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
         struct __user_cap_data_struct none[2] = {{0}};
         struct pollfd supervisor = {.fd = supervisor_fd};
+
+        (void) signal(SIGCHLD, SIG_IGN);
+        if (syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+                return cell_report_failure(report, "drop the keeper's capabilities");
+        /* Asked for last of what changes rights, which would clear it. From a pid namespace
+         * getppid() cannot tell whether the supervisor had died before; its socket can. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                return cell_report_failure(report, "tie the keeper to the supervisor");
+        if (poll(&supervisor, 1, 0) < 0 || supervisor.revents & (POLLHUP | POLLERR)) {
+                errno = EPIPE;
+                return cell_report_failure(report, "find the supervisor alive");
+        }
+        return 0;
+}
+
+/*
+ * Nothing to hold, nothing to do: no descriptors, and no system call but read(2), which does not
+ * return. No signal reaches it but SIGKILL from outside the cell.
+ */
+static _Noreturn void keep(void) {
         uint64_t never;
         int fd;
 
-        (void) signal(SIGCHLD, SIG_IGN);
-        /* Asked for last of what changes rights, which would clear it. From a pid namespace
-         * getppid() cannot tell whether the supervisor had died before; its socket can. */
-        if (syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
-            prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || poll(&supervisor, 1, 0) < 0 ||
-            supervisor.revents & (POLLHUP | POLLERR))
-                _exit(1);
         if (close_range(0, ~0U, 0) < 0)
                 _exit(1);
         fd = eventfd(0, EFD_CLOEXEC);
-        /* Strict mode is older than filters, and takes no memory. A kernel without it has none of
-         * the others either, and then it is not missed. */
+        /* Strict mode is older than filters, and takes no memory. A kernel without it has no
+         * filters either, and then it is not missed. */
         (void) prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
         for (;;)
                 (void) !read(fd, &never, sizeof(never));
@@ -163,6 +175,8 @@ static _Noreturn void keeper_main(const KeeperOrder *order, int gate_fd, CellRep
 
         (void) prctl(PR_SET_NAME, "hatchery-cell");
         r = make_cell(order, fds, &n_fds, report);
+        if (r >= 0)
+                r = renounce(order->socket_fd, report);
         if (r < 0) {
                 report->kind = CELL_FAILED;
                 n_fds = 0;
@@ -173,7 +187,7 @@ static _Noreturn void keeper_main(const KeeperOrder *order, int gate_fd, CellRep
         if (read(gate_fd, &go, 1) != 1 ||
             cell_report_send(order->socket_fd, report, fds, n_fds) < 0 || r < 0)
                 _exit(1);
-        keep(order->socket_fd);
+        keep();
 }
 
 pid_t keeper_fork(const KeeperOrder *order, CellReport *report, int *ret_gate_fd) {

@@ -33,6 +33,17 @@ def setns(fd, kind=0):
         raise OSError(ctypes.get_errno(), "setns")
 
 
+def read_all(fd):
+    data, poll = b"", select.poll()
+    poll.register(fd, select.POLLIN)
+    while True:
+        if not poll.poll(SECONDS * 1000):
+            raise TimeoutError("nothing comes out of the cell")
+        if not (part := os.read(fd, 1 << 16)):
+            return data
+        data += part
+
+
 class Report:
     def __init__(self, data, fds):
         self.kind, self.slot, self.layers, self.error, self.value, text = struct.unpack("<IIIiq128s", data)
@@ -92,8 +103,13 @@ class Cell:
     def run(self, function, drop=True):
         """What function returns in the cell; an OSError there is one here."""
         pid, readable = self.start(function, drop)
-        with open(readable, "rb") as pipe:
-            data = pipe.read()
+        try:
+            data = read_all(readable)
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGKILL)
+            raise
+        finally:
+            os.close(readable)
         os.waitpid(pid, 0)
         assert data, "killed in the cell"
         worked, value = pickle.loads(data)

@@ -1,0 +1,572 @@
+"""Cells: what is seen in them, what fits in them, what ends them, and what is said when they cannot be made."""
+
+import contextlib
+import errno
+import os
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from cells_supervisor import ALL, CELL_FAILED, FAILED, IS_ROOT, MADE, MIB, SHARED, STARTED, WORKER_GID, WORKER_UID, CellMaker, \
+    await_end, layers
+from supervisor import LAYERS, SECONDS, program
+
+HERE = Path(__file__).resolve().parent
+WITHOUT_MOUNT_RIGHTS = ("setpriv", "--bounding-set", "-sys_admin") if IS_ROOT else ()
+
+
+def user_namespaces_work():
+    return subprocess.run(["unshare", "--user", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not IS_ROOT and not user_namespaces_work(), reason="a plain user has no user namespaces here")
+
+
+@pytest.fixture
+def make_maker():
+    made = []
+
+    def make(*arguments, **keywords):
+        made.append(CellMaker(*arguments, **keywords))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def maker(make_maker):
+    return make_maker()
+
+
+@pytest.fixture
+def cell(maker):
+    return maker.cell()
+
+
+@pytest.fixture
+def outside():
+    """A folder of the host that is not below /tmp, and that anybody may enter."""
+    path = Path(tempfile.mkdtemp(prefix="hatchery-cells-", dir="/var/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def refusal(function, *arguments):
+    """The errno's name, or None when it worked."""
+    try:
+        function(*arguments)
+    except OSError as problem:
+        return errno.errorcode[problem.errno]
+    return None
+
+
+def status_of(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def assert_closed(pid):
+    """That it is not dumpable; root cannot tell, to whom nothing is closed."""
+    if not IS_ROOT:
+        assert refusal(os.listdir, f"/proc/{os.getpid()}/fd") is None
+        assert refusal(os.listdir, f"/proc/{pid}/fd") == "EACCES"
+
+
+def eventually(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+# What is shared
+
+
+def test_ready_brings_the_shared_namespaces(maker):
+    assert maker.ready.layers == layers(*(set(ALL) & set(SHARED)))
+    names = [{"userns": "user", "netns": "net", "ipcns": "ipc", "utsns": "uts", "cgroupns": "cgroup"}[name]
+             for name in SHARED if name in ALL]
+    assert len(maker.shared) == len(names)
+    for fd, name in zip(maker.shared, names):
+        assert os.readlink(f"/proc/self/fd/{fd}").startswith(f"{name}:")
+        assert os.fstat(fd).st_ino != os.stat(f"/proc/self/ns/{name}").st_ino
+
+
+def test_there_is_no_network_and_no_host_name(cell):
+    def look():
+        import socket
+        with socket.socket() as one:
+            return os.uname().nodename, socket.gethostname(), [name for _, name in socket.if_nameindex()], \
+                one.connect_ex(("127.0.0.1", 9))
+    assert cell.run(look) == ("hatchery", "hatchery", ["lo"], errno.ENETUNREACH)
+
+
+def test_only_what_is_asked_for_is_made(make_maker):
+    user = () if IS_ROOT else ("userns",)
+    only_pids = make_maker(mask=("pidns", *user))
+    assert only_pids.ready.layers == layers(*user)
+    one = only_pids.cell()
+    assert (one.layers, one.directory) == (layers("pidns", *user), None)
+    assert one.run(lambda: os.path.isdir("/proc/self"))
+    only_mounts = make_maker(mask=("mountns", *user))
+    one = only_mounts.cell()
+    assert (one.layers, one.pid_fd) == (layers("mountns", *user), None)
+    assert one.run(lambda: (os.path.exists("/proc"), os.getcwd())) == (False, "/work")
+
+
+# What is seen
+
+
+def test_the_root_holds_nothing_but_the_view(cell):
+    of_system = {name for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32") if os.path.exists(f"/{name}")}
+    seen = set(cell.run(lambda: os.listdir("/")))
+    assert seen - {"var"} == of_system | {"usr", "dev", "etc", "tmp", "work"}
+    assert set(cell.run(lambda: os.listdir("/dev"))) == {"null", "zero", "full", "random", "urandom", "shm"}
+    if "var" in seen:
+        assert cell.run(lambda: (os.listdir("/var"), os.listdir("/var/cache"))) == (["cache"], ["fontconfig"])
+
+
+def test_links_of_the_root_stay_links(cell):
+    for name in ("/bin", "/lib", "/sbin", "/lib64", "/etc/localtime"):
+        if os.path.islink(name) and os.path.exists(name):
+            assert cell.run(lambda name=name: os.readlink(name)) == os.readlink(name)
+
+
+def test_settings_tell_nothing_of_the_host(cell):
+    def look():
+        return {name: Path("/etc", name).read_text() for name in ("passwd", "group", "hosts", "hostname")}
+
+    texts = cell.run(look)
+    assert [line.split(":")[0] for line in texts["passwd"].splitlines()] == ["root", "nobody", "runner"]
+    assert f"runner:x:{WORKER_UID}:{WORKER_GID}:runner:/work:/bin/sh\n" in texts["passwd"]
+    assert f"runner:x:{WORKER_GID}:\n" in texts["group"]
+    assert texts["hosts"].split() == ["127.0.0.1", "localhost", "::1", "localhost"]
+    assert texts["hostname"] == "hatchery\n"
+    secret = {"shadow", "gshadow", "sudoers", "machine-id", "resolv.conf", "fstab", "environment", "ssh", "pip.conf", "profile"}
+    assert not secret & set(cell.run(lambda: os.listdir("/etc")))
+
+
+def test_each_user_of_a_cell_has_a_name(maker):
+    if not IS_ROOT:
+        pytest.skip("a plain user has but one")
+    cells = [maker.cell(uid=uid, gid=uid) for uid in (61001, 61002, 61001)]
+    text = cells[0].run(lambda: Path("/etc/passwd").read_text())
+    assert [line.split(":")[2] for line in text.splitlines()] == ["0", "65534", "61001", "61002"]
+
+
+def test_a_program_runs_in_it(cell):
+    """Loader, libraries, time zones, types and names are all there."""
+    code = ("import ctypes.util, mimetypes, os, pwd, sqlite3, ssl, tempfile, time; time.tzset(); "
+            "tempfile.NamedTemporaryFile().write(b'1'); print(pwd.getpwuid(os.getuid()).pw_dir, mimetypes.guess_type('a.csv')[0])")
+
+    def start():
+        done = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, text=True, env={}, check=False)
+        return done.stdout + done.stderr
+    home = "/nonexistent" if WORKER_UID == 65534 else "/work"
+    assert cell.run(start) == f"{home} text/csv\n"
+
+
+def test_all_but_the_own_folders_is_read_only(cell):
+    """Even for one who has all capabilities that there are in the cell."""
+    def attempt():
+        places = ["/", "/etc", "/dev", "/usr", "/usr/bin", "/var", "/var/cache/fontconfig"]
+        return {place: refusal(os.mkdir, f"{place}/hatchery-test") for place in places if os.path.isdir(place)}
+
+    found = cell.run(attempt, drop=False)
+    assert set(found.values()) <= {"EROFS", "EACCES"}, found
+    assert cell.run(lambda: refusal(os.truncate, "/etc/passwd", 0), drop=False) == "EROFS"
+    if IS_ROOT:
+        assert set(found.values()) == {"EROFS"}
+        assert cell.run(lambda: refusal(os.chmod, "/dev/null", 0o600), drop=False) == "EROFS"
+    for place in ("/work", "/tmp", "/dev/shm"):
+        cell.run(lambda place=place: Path(place, "file").write_text("mine"))
+
+
+def test_every_mount_is_nosuid_and_nodev(cell):
+    def look():
+        return {place: os.statvfs(place).f_flag for place in ("/", "/usr", "/etc/ld.so.cache", "/work", "/tmp", "/dev/shm")}
+    for place, flags in cell.run(look).items():
+        assert flags & os.ST_NOSUID and flags & os.ST_NODEV, place
+    assert cell.run(lambda: os.statvfs("/dev/null").f_flag) & os.ST_NOSUID
+
+
+def test_devices_work(cell):
+    def attempt():
+        Path("/dev/null").write_bytes(b"gone")
+        with open("/dev/zero", "rb") as zero, open("/dev/urandom", "rb") as first, open("/dev/random", "rb") as second:
+            assert zero.read(4) == bytes(4)
+            assert len(first.read(16) + second.read(16)) == 32
+        with open("/dev/full", "wb", buffering=0) as full:
+            return refusal(full.write, b"1")
+    assert cell.run(attempt) == "ENOSPC"
+
+
+def test_devices_of_ones_own_do_not(cell):
+    def attempt():
+        refused = refusal(os.mknod, "/work/memory", stat.S_IFCHR | 0o666, os.makedev(1, 1))
+        return refused or refusal(os.open, "/work/memory", os.O_RDONLY)
+    assert cell.run(attempt, drop=False) == ("EACCES" if IS_ROOT else "EPERM")
+
+
+def test_links_in_the_workspace_work(cell):
+    def attempt():
+        Path("target").write_text("here")
+        os.symlink("target", "link")
+        return Path("link").read_text()
+    assert cell.run(attempt) == "here"
+
+
+# What an operator adds
+
+
+def test_paths_of_the_operator(make_maker, outside):
+    (outside / "library").mkdir()
+    (outside / "library" / "module.py").write_text("x = 1")
+    (outside / "data").mkdir()
+    (outside / "data").chmod(0o777)
+    (outside / "secret").write_text("secret")
+    one = make_maker("--view", str(outside / "library"), "--data", str(outside / "data")).cell()
+
+    def attempt():
+        (outside / "data" / "out").write_text("kept")
+        return (outside / "library" / "module.py").read_text(), sorted(os.listdir(outside))
+    assert one.run(attempt) == ("x = 1", ["data", "library"])
+    assert (outside / "data" / "out").read_text() == "kept"
+    for name in ("library/new", "new"):
+        assert refusal(one.run, lambda name=name: (outside / name).write_text("x"), False) == "EROFS"
+
+
+def test_one_path_in_another(make_maker, outside):
+    """A writable folder in a read-only one, and the other way round, in whatever order they are named."""
+    for name in ("a", "a/data", "b", "b/fixed"):
+        (outside / name).mkdir()
+        (outside / name).chmod(0o777)
+    one = make_maker("--data", f"{outside}/a/data", "--view", f"{outside}/b/fixed", "--view", f"{outside}/a/",
+                     "--data", f"{outside}/b").cell()
+    found = one.run(lambda: {name: refusal((outside / name / "new").write_text, "x") for name in ("a", "a/data", "b", "b/fixed")})
+    assert found == {"a": "EROFS", "a/data": None, "b": None, "b/fixed": "EROFS"}
+
+
+@pytest.mark.parametrize("path", ["/nonexistent", "relative", "/", "/usr/../etc", "//etc", "/tmp", "/tmp/venv", "/work/venv",
+                                  "/dev", "/dev/shm/x"])
+@pytest.mark.parametrize("option", ["--view", "--data"])
+def test_paths_that_cannot_be_shown(make_maker, option, path):
+    one = make_maker(option, path, start=False)
+    report = one.receive()
+    assert report.kind == FAILED and report.error == errno.EINVAL
+    assert report.text.startswith(path)
+    assert one.receive() is None
+    assert one.process.wait(SECONDS) == 1
+
+
+# What fits
+
+
+def test_size_is_limited(maker):
+    one = maker.cell(size_bytes=2 * MIB)
+    assert os.fstatvfs(one.directory).f_blocks * os.fstatvfs(one.directory).f_frsize == 2 * MIB
+
+    def fill():
+        written = 0
+        for place in ("/work", "/tmp", "/dev/shm"):
+            with open(f"{place}/file", "wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    written += file.write(bytes(4096))
+        return written, refusal(Path("/work/other").write_bytes, b"x" * 8192)
+    written, refused = one.run(fill)
+    assert 1.5 * MIB < written <= 2 * MIB
+    assert refused == "ENOSPC"
+
+
+def test_inodes_are_limited(maker):
+    one = maker.cell(inodes=50)
+
+    def fill():
+        for number in range(60):
+            if refused := refusal(os.mkdir, f"/work/{number}"):
+                return number, refused, refusal(os.mkdir, "/tmp/more"), refusal(os.mkdir, "/dev/shm/more")
+        return None
+    number, *refused = one.run(fill)
+    assert 40 < number < 50
+    assert refused == ["ENOSPC"] * 3
+
+
+def test_the_folders_belong_to_the_worker(cell):
+    for name in ("work", "tmp", "shm"):
+        found = os.stat(name, dir_fd=cell.directory)
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (WORKER_UID, WORKER_GID, 0o700)
+    assert stat.S_IMODE(os.fstat(cell.directory).st_mode) == 0o755
+
+
+def test_the_supervisor_works_in_the_folders(cell):
+    """With its own descriptor, and what it does is seen in the cell."""
+    work = os.open("work", os.O_RDONLY | os.O_DIRECTORY, dir_fd=cell.directory)
+    tmp = os.open("tmp", os.O_RDONLY | os.O_DIRECTORY, dir_fd=cell.directory)
+    cell.run(lambda: Path("/work/from-inside").write_text("1"))
+    assert os.listdir(work) == ["from-inside"] and os.listdir(tmp) == []
+    os.mkdir("folder", dir_fd=work)
+    os.rename("from-inside", "moved", src_dir_fd=work, dst_dir_fd=tmp)
+    assert cell.run(lambda: (os.listdir("/work"), os.listdir("/tmp"))) == (["folder"], ["moved"])
+    os.rmdir("folder", dir_fd=work)
+    os.unlink("moved", dir_fd=tmp)
+    assert cell.run(lambda: (os.listdir("/work"), os.listdir("/tmp"))) == ([], [])
+    os.close(work)
+    os.close(tmp)
+
+
+def test_cells_do_not_see_each_other(maker):
+    first, second = maker.cell(), maker.cell()
+
+    def write():
+        for place in ("/work", "/tmp", "/dev/shm"):
+            Path(place, "mine").write_text("mine")
+    first.run(write)
+    assert second.run(lambda: [os.listdir(place) for place in ("/work", "/tmp", "/dev/shm")]) == [[], [], []]
+    assert first.run(lambda: [os.listdir(place) for place in ("/work", "/tmp", "/dev/shm")]) == [["mine"]] * 3
+
+
+# What a keeper is
+
+
+def test_processes_of_a_cell_see_only_each_other(cell):
+    assert cell.run(lambda: (os.getpid(), os.getppid())) == (2, 0)
+    server = os.getpid()
+    assert cell.run(lambda: refusal(os.kill, server, 0), drop=False) == "ESRCH"
+    assert cell.run(lambda: refusal(os.kill, 1, 0)) == ("EPERM" if IS_ROOT else None)
+
+
+def test_the_keeper_survives_its_cell(cell):
+    """All signals, from one with every capability that the cell has."""
+    def attack():
+        for number in signal.valid_signals():
+            with contextlib.suppress(OSError):
+                os.kill(1, number)
+        with contextlib.suppress(OSError):
+            os.kill(-1, signal.SIGKILL)
+    cell.run(attack, drop=False)
+    assert status_of(cell.pid)["State"].startswith("S")
+    assert cell.run(os.getcwd) == "/work"
+
+
+def test_orphans_are_reaped(cell):
+    def leave_an_orphan():
+        told, tell = os.pipe()
+        stays, end = os.pipe()
+        if os.fork() == 0:
+            if (orphan := os.fork()):
+                os.write(tell, str(orphan).encode())
+                os._exit(0)
+            os.close(end)
+            os.read(stays, 1)
+            os._exit(0)
+        os.wait()
+        orphan = int(os.read(told, 100))
+        assert refusal(os.kill, orphan, 0) is None
+        os.close(end)
+        eventually(lambda: refusal(os.kill, orphan, 0) == "ESRCH")
+        return True
+    assert cell.run(leave_an_orphan)
+
+
+def test_a_cell_ends_with_its_keeper(cell):
+    def stay():
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_IGN)
+        ready, writable = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.write(writable, b"1")
+                signal.pause()
+            os._exit(0)
+        os.read(ready, 1)
+        os.write(announce, b"1")
+        signal.pause()
+    heard, announce = os.pipe()
+    pid, outcome = cell.start(stay)
+    os.close(announce)
+    assert os.read(heard, 1) == b"1"
+    assert cell.kill() == -signal.SIGKILL
+    os.waitpid(pid, 0)
+    # Both ends of both pipes were also held by the grandchildren: they are closed when all have ended.
+    for fd in (outcome, heard):
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        assert poll.poll(SECONDS * 1000) and os.read(fd, 1) == b""
+        os.close(fd)
+
+
+def test_a_keeper_has_nothing(maker, cell):
+    found = status_of(cell.pid)
+    assert {int(found[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+    assert (found["NoNewPrivs"], found["Threads"], found["Name"]) == ("1", "1", "hatchery-cell")
+    assert int(status_of(cell.pid)["PPid"]) == os.getpid()
+    assert_closed(cell.pid)
+    # The rest it does after its report.
+    eventually(lambda: status_of(cell.pid)["Seccomp"] == "1")
+    if IS_ROOT:
+        assert [os.readlink(f"/proc/{cell.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{cell.pid}/fd")] == \
+            ["anon_inode:[eventfd]"]
+
+
+def test_a_maker_has_little(maker):
+    maker.cell()
+    found = status_of(maker.process.pid)
+    assert int(found["CapEff"], 16) == int(found["CapPrm"], 16) == 1 << 21 | 1 << 0  # CAP_SYS_ADMIN, CAP_CHOWN
+    assert (found["NoNewPrivs"], found["Threads"]) == ("1", "1")
+    assert_closed(maker.process.pid)
+
+
+# What ends
+
+
+def test_the_maker_ends_with_its_socket(maker, cell):
+    maker.socket.close()
+    assert maker.process.wait(SECONDS) == 0
+    assert cell.run(os.getcwd) == "/work", "a cell outlives its maker"
+
+
+def test_a_cell_outlives_a_maker_that_is_killed(maker, cell):
+    maker.process.kill()
+    maker.process.wait()
+    assert cell.run(os.getcwd) == "/work"
+
+
+def test_signals_of_a_terminal_do_not_end_the_maker(maker):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        maker.process.send_signal(number)
+    assert maker.cell().run(os.getcwd) == "/work"
+
+
+def test_nothing_outlives_the_supervisor():
+    code = ("import sys; from cells_supervisor import CellMaker; maker = CellMaker(); "
+            "print(maker.process.pid, *(maker.cell().pid for _ in range(3)), flush=True); sys.stdin.read()")
+    supervisor = subprocess.Popen([sys.executable, "-c", code], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  env={**os.environ, "HATCHERY_PYTHON": str(program())})
+    pidfds = [os.pidfd_open(int(word)) for word in supervisor.stdout.readline().split()]
+    assert len(pidfds) == 4
+    poll = select.poll()
+    for fd in pidfds:
+        poll.register(fd, select.POLLIN)
+    assert not poll.poll(0)
+    supervisor.kill()
+    supervisor.communicate()
+    assert all(await_end(fd) for fd in pidfds)
+    for fd in pidfds:
+        os.close(fd)
+
+
+def test_a_broken_command_ends_the_maker(make_maker):
+    for data in (b"x", bytes(32), bytes(64)):
+        one = make_maker()
+        one.socket.send(data)
+        assert one.receive() is None
+        assert one.process.wait(SECONDS) == 1
+        assert "command" in one.log_text()
+
+
+# What is said
+
+
+def test_a_keeper_is_announced_before_its_cell(maker):
+    slots = [maker.ask() for _ in range(20)]
+    told = {}
+    for _ in range(2 * len(slots)):
+        report = maker.receive()
+        told.setdefault(report.slot, []).append(report.kind)
+        if report.kind == STARTED:
+            maker.pids.append(report.value)
+        for fd in report.fds:
+            os.close(fd)
+    assert told == {slot: [STARTED, MADE] for slot in slots}
+
+
+@pytest.mark.parametrize("command", [{"size_bytes": 0}, {"inodes": 0}])
+def test_no_limit_is_no_cell(maker, command):
+    """To the kernel, 0 means without limit."""
+    report = maker.failure(**command)
+    assert (report.error, report.text) == (errno.EINVAL, "make a tmpfs without a limit")
+    assert maker.cell()
+
+
+def test_a_step_that_fails_in_the_keeper(maker):
+    report = maker.failure(inodes=2)
+    assert (report.error, report.text) == (errno.ENOSPC, "make the folder shm")
+    assert maker.cell()
+
+
+def test_another_user_without_the_right(maker):
+    if IS_ROOT:
+        pytest.skip("root has it")
+    report = maker.failure(uid=WORKER_UID - 1)
+    assert (report.error, report.text) == (errno.EINVAL, f"give the folder work to user {WORKER_UID - 1}")
+
+
+def test_a_maker_without_the_right(make_maker):
+    one = make_maker(mask=("mountns", "pidns"), wrapper=WITHOUT_MOUNT_RIGHTS, start=False)
+    report = one.receive()
+    assert (report.kind, report.error, report.text) == (FAILED, errno.EPERM, "unshare(CLONE_NEWNS)")
+    assert one.process.wait(SECONDS) == 1
+    assert "unshare(CLONE_NEWNS): Operation not permitted" in one.log_text()
+
+
+def test_a_keeper_without_the_right(make_maker):
+    report = make_maker(mask=("pidns",), wrapper=WITHOUT_MOUNT_RIGHTS).failure()
+    assert (report.kind, report.error, report.text) == (CELL_FAILED, errno.EPERM, "clone a keeper")
+
+
+def test_nothing_is_left_open(maker):
+    def count():
+        return len(os.listdir(f"/proc/{maker.process.pid}/fd")), len(os.listdir("/proc/self/fd"))
+    maker.cell().close()
+    before = count()
+    for number in range(200):
+        maker.cells.clear()
+        maker.cell().close()
+        if number % 10 == 0:
+            maker.failure(inodes=1)
+    assert count() == before
+
+
+# Other users
+
+
+def test_root_without_the_right_to_mount(make_maker):
+    """As in a container with its usual capabilities: a user namespace that has all ids."""
+    if not IS_ROOT or not user_namespaces_work():
+        pytest.skip("needs root, and user namespaces")
+    one = make_maker(mask=(*ALL, "userns"), wrapper=WITHOUT_MOUNT_RIGHTS)
+    assert one.ready.layers & LAYERS["userns"]
+    cells = [one.cell(uid=uid, gid=uid) for uid in (WORKER_UID, 61008)]
+    assert not cells[0].layers & LAYERS["userns"], "all ids are there already"
+    assert cells[0].run(lambda: (os.getuid(), os.getgid(), os.getgroups())) == (WORKER_UID, WORKER_GID, [])
+    cells[0].run(lambda: Path("/work/file").write_text("x"))
+    assert os.stat("work/file", dir_fd=cells[0].directory).st_uid == WORKER_UID
+    assert os.stat("work", dir_fd=cells[1].directory).st_uid == 61008
+    assert refusal(cells[0].run, lambda: os.mkdir("/usr/new"), False) == "EROFS"
+
+
+def test_all_of_this_as_a_plain_user():
+    if not IS_ROOT:
+        pytest.skip("this is it")
+    with tempfile.TemporaryDirectory(prefix="hatchery-cells-", dir="/var/tmp") as directory:
+        copy = Path(shutil.copy(program(), directory))
+        copy.chmod(0o755)
+        os.chmod(directory, 0o755)
+        done = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable, "-m", "pytest", "-q", "-rs",
+             "-p", "no:cacheprovider", "--rootdir", HERE, "-c", "/dev/null", __file__],
+            env={**os.environ, "HATCHERY_PYTHON": str(copy), "HOME": directory, "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout
