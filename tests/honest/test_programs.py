@@ -1,0 +1,34 @@
+"""What honest programs do must work, with everything that shuts a run in switched on."""
+
+import pytest
+from programs import parameters
+
+
+def succeeds(server, program, **fields):
+    run = server.run(program.code, env=program.environment, **fields)
+    assert run["status"] == "ok", (run["status"], run["error"] and run["error"]["traceback"], run["stderr"])
+
+
+@pytest.mark.parametrize("program", parameters())
+def test_it_works(server, program):
+    succeeds(server, program)
+
+
+@pytest.fixture(scope="module")
+def server_with_subprocesses():
+    from harness.hatchery import SMALL_POOL, Hatchery
+
+    server = Hatchery(*SMALL_POOL, "--subprocesses", "--max-processes", "16")
+    yield server
+    server.stop()
+    server.close()
+
+
+@pytest.mark.parametrize("program", [one for one in parameters() if one.id != "no_processes"] + parameters("subprocesses"))
+def test_it_works_where_subprocesses_are_allowed(server_with_subprocesses, program):
+    succeeds(server_with_subprocesses, program, limits={"processes": 16})
+
+
+@pytest.mark.parametrize("program", parameters())
+def test_one_process_is_one_process_in_any_template(server_with_subprocesses, program):
+    succeeds(server_with_subprocesses, program, limits={"processes": 1})
