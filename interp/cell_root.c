@@ -154,10 +154,6 @@ static void make_parents(const char *path) {
         }
 }
 
-static void make_file(const char *path) {
-        _autoclose_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-}
-
 static int place(const ViewPath *path, const Piece *piece, CellReport *report) {
         make_parents(path->path);
         if (path->kind == VIEW_SYMLINK)
@@ -167,7 +163,7 @@ static int place(const ViewPath *path, const Piece *piece, CellReport *report) {
         if (path->kind == VIEW_DIRECTORY)
                 (void) mkdir(path->path, 0755);
         else
-                make_file(path->path);
+                (void) mknod(path->path, S_IFREG | 0644, 0);
         if (move_mount(piece->tree_fd, "", AT_FDCWD, path->path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
                 return cell_report_failure(report, "mount %s", path->path);
         return 0;
