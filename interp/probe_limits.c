@@ -13,8 +13,8 @@
 
 /* A quota above these is not tried: it would take longer than a start may. */
 #define THREADS_MAX    1024
-#define DISK_BYTES_MAX ((uint64_t) 256 << 20)
-#define DISK_FILES_MAX 16
+#define DISK_BYTES_MAX ((uint64_t) 64 << 20)
+#define DISK_FILES_MAX 64
 
 /* Beyond the limit in bytes that the supervisor knows: what a worker needs to get ready. */
 #define ADDRESS_SLACK ((uint64_t) 1 << 30)

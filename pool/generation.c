@@ -372,6 +372,21 @@ void generation_on_spawn_timer(Template *template) {
                 serving_died(template, "zygote does not answer and is replaced");
 }
 
+void generation_refuse(Template *template, const char *why) {
+        for (unsigned i = 0; i < template->config->workers; i++) {
+                Slot *slot = &template->slots[i];
+
+                if (slot->generation == template->zygote_generation && slot->state != SLOT_EMPTY &&
+                    slot->state != SLOT_QUARANTINED)
+                        slot_move(slot, SLOT_EV_RETIRE);
+        }
+        free_serving(template);
+        if (is_starting(template))
+                set_text(&template->failure, why);
+        else
+                start_failed(template, why);
+}
+
 void generation_stop(Template *template) {
         free_next(template);
         template->zygote = zygote_free(template->zygote);

@@ -7,6 +7,7 @@
  *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
  *     generation.c  cell makers and zygotes: start, promote, replace
  *     cells.c       the cells of the slots: asks for them, looks after them, ends them
+ *     canary.c      has a worker of each generation try to break out, before the others are used
  *     supervise.c   slots: carries out the moves, reads the pipes
  *     run_watch.c   looks after one run while it runs: its streams, its limits
  *     retire.c      how a worker leaves its slot, and the slot is made empty
@@ -14,6 +15,7 @@
  */
 
 #include "kit/clock.h"
+#include "pool/canary.h"
 #include "pool/cell.h"
 #include "pool/cell_maker.h"
 #include "pool/janitor.h"
@@ -29,9 +31,6 @@
 
 /* A fork takes milliseconds. A zygote that has not reported one after this does not run. */
 #define SPAWN_REPORT_TIMEOUT_NS (1 * NS_PER_S)
-
-typedef struct Template Template;
-typedef struct Slot Slot;
 
 typedef struct SlotList {
         Slot *first;
@@ -116,7 +115,8 @@ struct Template {
         unsigned worker_failures; /* workers in a row that were never ready */
         bool reload_waits; /* asked for while the next zygote was starting, perhaps too late for it
                             */
-        unsigned failures; /* in a row: starts that failed, and deaths soon after a start */
+        Canary canary;
+        unsigned failures;       /* in a row: starts that failed, and deaths soon after a start */
         bool was_ready, has_run; /* its zygote once; a run of it once */
         char *doing, *failure, *about;
         uint64_t start_ms;
@@ -128,6 +128,7 @@ struct Pool {
         TimerHeap timers;
         Timer sweep_timer, quiet_timer;
         Workspace workspace;
+        CanaryTargets targets;
         Template *templates;
         Slot *slots;
         unsigned n_slots, n_queued, n_busy, n_touching;
@@ -194,6 +195,8 @@ void slot_list_remove(SlotList *list, Slot *slot);
 Slot *slot_list_first(const SlotList *list);
 /* Gives waiting runs to idle workers. */
 void spares_assign(Template *template);
+/* What the zygote is told for a worker of that slot. */
+SpawnCommand spares_command(const Slot *slot);
 /* Asks for new workers, retires old ones, touches. */
 void spares_refill(Template *template);
 /* A worker ended before it was ready: the next one is asked for a little later, and later each
@@ -212,6 +215,10 @@ void generation_on_hung_maker(Template *template, unsigned generation);
 CellMaker *generation_maker(const Template *template, unsigned *ret_generation);
 void generation_on_timer(Template *template);
 void generation_on_spawn_timer(Template *template);
+/* The serving one's workers do not hold: it ends, with all of them, and another one is started
+ * later.
+ */
+void generation_refuse(Template *template, const char *why);
 void generation_stop(Template *template);
 
 /* cells.c */

@@ -146,6 +146,7 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
         pool->epoll_fd = -1;
         pool->timers.fd = -1;
         pool->workspace.root_fd = pool->workspace.trash_fd = -1;
+        pool->targets = CANARY_TARGETS_NONE;
         pool->n_cores = n_cores > 0 ? (unsigned) n_cores : 1;
         init_timer(&pool->sweep_timer, TIMER_SWEEP, 0);
         init_timer(&pool->quiet_timer, TIMER_QUIET, 0);
@@ -166,6 +167,8 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
         r = init_descriptors(pool);
         if (r == 0)
                 r = workspace_open(&pool->workspace, config->work_directory);
+        if (r == 0)
+                r = canary_open(&pool->targets, &pool->workspace, config->probe_port);
         if (r == 0)
                 r = init_templates(pool);
         if (r < 0)
@@ -225,6 +228,7 @@ Pool *pool_free(Pool *pool) {
         }
         if (pool->templates && pool->slots && pool->timers.timers)
                 wait_for_strays(pool);
+        canary_close(&pool->targets);
         workspace_close(&pool->workspace);
         timer_heap_done(&pool->timers);
         close_fd(&pool->epoll_fd);
@@ -305,6 +309,7 @@ static void settle_pool(Pool *pool) {
         if (pool->sweep_wanted)
                 spares_sweep(pool);
         for (size_t i = 0; i < pool->config.n_templates; i++) {
+                canary_check(&pool->templates[i]);
                 spares_assign(&pool->templates[i]);
                 spares_refill(&pool->templates[i]);
         }

@@ -37,7 +37,7 @@ bool pool_is_ready(const Pool *pool) {
                 const Template *template = &pool->templates[i];
 
                 /* A template whose workers are all being replaced is ready still. */
-                if (!template->was_ready ||
+                if (!template->was_ready || template->canary.proven == 0 ||
                     (!template->has_run && template->n_states[SLOT_IDLE] == 0 &&
                      template->n_states[SLOT_TOUCHING] == 0))
                         return false;
@@ -47,11 +47,16 @@ bool pool_is_ready(const Pool *pool) {
 
 void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_state) {
         const Template *template = &pool->templates[index];
+        const Canary *canary = &template->canary;
         const unsigned *n = template->n_states;
 
         *ret_state = (TemplateState){
-                .ready = template->zygote != NULL,
+                .ready = template->zygote && canary->proven == template->zygote_generation,
                 .layers = template->layers,
+                .proven = canary->broken ? 0 : canary->result.proven,
+                .probes_tried = canary->result.tried,
+                .probes_stopped = canary->result.stopped,
+                .broken = canary->broken,
                 .generation = template->generations,
                 .restarts = template->restarts,
                 .zygote_pid = template->zygote ? zygote_pid(template->zygote) : 0,

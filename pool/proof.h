@@ -2,26 +2,33 @@
 /*
  * proof: what a canary's answers (wire/probe.h) say about the layers. Pure: which attempt must fail
  * because of which layer stands in one table here; any one of an attempt's layers suffices, and an
- * attempt that none of the layers taken defends against proves nothing.
+ * attempt that none of the layers taken defends against proves nothing, and is not made.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "pool/isolation.h"
+#include "wire/layers.h"
 #include "wire/probe.h"
+
+/* What is claimed to hold a worker. */
+typedef struct ProofClaim {
+        LayerMask layers;
+        int landlock_abi;  /* what a Landlock can do */
+        bool subprocesses; /* the template allows new programs and processes */
+} ProofClaim;
 
 typedef struct ProofResult {
         bool holds;
         unsigned tried, stopped; /* attempts; of those, that failed as they must */
-        LayerMask proven;        /* layers that stopped an attempt which no other layer would have,
-                                  * or all that share in stopping one */
+        LayerMask proven;        /* layers that stopped an attempt, alone or together with others */
         Probe broken;            /* when !holds: the first attempt that worked */
 } ProofResult;
 
-/* The layers of which any one must stop that attempt. 0: nothing promises to. subprocesses: the
- * template allows new programs and processes. */
-LayerMask proof_defenders(Probe probe, bool subprocesses);
+/* The layers of the claim of which any one must stop that attempt. 0: nothing promises to. */
+LayerMask proof_defenders(Probe probe, const ProofClaim *claim);
 
-void proof_judge(const ProbeAnswer *answer, LayerMask taken, bool subprocesses,
-                 ProofResult *ret_result);
+/* Those that something promises to stop, by probe_bit(). */
+uint64_t proof_attempts(const ProofClaim *claim);
+
+void proof_judge(const ProbeAnswer *answer, const ProofClaim *claim, ProofResult *ret_result);

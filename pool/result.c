@@ -74,6 +74,7 @@ static bool part_is_sound(const ResultReader *reader, const Frame *frame) {
         case RESULT_READY:
         case RESULT_FAILED:
         case RESULT_TOUCHED:
+        case RESULT_PROBED:
         case _RESULT_KIND_MAX:
                 break;
         }
@@ -168,6 +169,12 @@ static SlotEvent take_event(ResultReader *reader, SlotEvent event, const Frame *
                         return SLOT_EV_VIOLATION;
                 memcpy(&reader->end, frame->body.data, sizeof(reader->end));
                 reader->ended = true;
+        } else if (event == SLOT_EV_PROBED) {
+                /* A canary has one answer. */
+                if (frame->body.size != sizeof(reader->probed) || reader->present[RESULT_PROBED])
+                        return SLOT_EV_VIOLATION;
+                memcpy(&reader->probed, frame->body.data, sizeof(reader->probed));
+                reader->present[RESULT_PROBED] = true;
         } else if (frame->body.size != 0) {
                 return SLOT_EV_VIOLATION;
         }

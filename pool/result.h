@@ -9,6 +9,7 @@
 #include "kit/bytes.h"
 #include "pool/run.h"
 #include "pool/slot.h"
+#include "wire/probe.h"
 #include "wire/run.h"
 
 typedef struct ResultSpan {
@@ -30,6 +31,7 @@ typedef struct ResultReader {
         bool displays_truncated;
         bool ended; /* the final frame has come */
         ResultEnd end;
+        ProbeAnswer probed; /* present[RESULT_PROBED] */
 } ResultReader;
 
 void result_reader_init(ResultReader *reader, size_t value_bytes_max);

@@ -21,6 +21,7 @@ static const SlotMove moves[_SLOT_STATES][_SLOT_EVENTS] = {
         [SLOT_IDLE] =
                 {
                         [SLOT_EV_TOUCH] = {SLOT_TOUCHING, SLOT_SEND_TOUCH},
+                        [SLOT_EV_PROBE] = {SLOT_PROBING, SLOT_SEND_PROBE},
                         [SLOT_EV_ASSIGN] = {SLOT_BUSY, SLOT_SEND_RUN},
                         [SLOT_EV_VIOLATION] = {SLOT_RETIRING, SLOT_KILL},
                         [SLOT_EV_RETIRE] = {SLOT_RETIRING, SLOT_KILL},
@@ -29,6 +30,14 @@ static const SlotMove moves[_SLOT_STATES][_SLOT_EVENTS] = {
         [SLOT_TOUCHING] =
                 {
                         [SLOT_EV_TOUCHED] = {SLOT_IDLE, SLOT_OFFER},
+                        [SLOT_EV_VIOLATION] = {SLOT_RETIRING, SLOT_KILL},
+                        [SLOT_EV_DEADLINE] = {SLOT_RETIRING, SLOT_KILL},
+                        [SLOT_EV_RETIRE] = {SLOT_RETIRING, SLOT_KILL},
+                        [SLOT_EV_EXIT] = {SLOT_EMPTY, SLOT_RELEASE},
+                },
+        [SLOT_PROBING] =
+                {
+                        [SLOT_EV_PROBED] = {SLOT_PROBING, SLOT_TAKE_ANSWER},
                         [SLOT_EV_VIOLATION] = {SLOT_RETIRING, SLOT_KILL},
                         [SLOT_EV_DEADLINE] = {SLOT_RETIRING, SLOT_KILL},
                         [SLOT_EV_RETIRE] = {SLOT_RETIRING, SLOT_KILL},
@@ -63,6 +72,8 @@ SlotEvent slot_event_of_frame(SlotState state, unsigned kind, int *ret_part) {
                 return kind == RESULT_READY ? SLOT_EV_READY : SLOT_EV_VIOLATION;
         case SLOT_TOUCHING:
                 return kind == RESULT_TOUCHED ? SLOT_EV_TOUCHED : SLOT_EV_VIOLATION;
+        case SLOT_PROBING:
+                return kind == RESULT_PROBED ? SLOT_EV_PROBED : SLOT_EV_VIOLATION;
         case SLOT_BUSY:
                 if (kind == RESULT_END)
                         return SLOT_EV_END;
@@ -81,13 +92,10 @@ SlotEvent slot_event_of_frame(SlotState state, unsigned kind, int *ret_part) {
 
 const char *slot_state_name(SlotState state) {
         static const char *const names[_SLOT_STATES] = {
-                [SLOT_EMPTY] = "empty",
-                [SLOT_STARTING] = "starting",
-                [SLOT_IDLE] = "idle",
-                [SLOT_TOUCHING] = "touching",
-                [SLOT_BUSY] = "busy",
-                [SLOT_RETIRING] = "retiring",
-                [SLOT_QUARANTINED] = "quarantined",
+                [SLOT_EMPTY] = "empty",       [SLOT_STARTING] = "starting",
+                [SLOT_IDLE] = "idle",         [SLOT_TOUCHING] = "touching",
+                [SLOT_PROBING] = "probing",   [SLOT_BUSY] = "busy",
+                [SLOT_RETIRING] = "retiring", [SLOT_QUARANTINED] = "quarantined",
         };
 
         assert(state < _SLOT_STATES);
@@ -98,6 +106,7 @@ const char *slot_event_name(SlotEvent event) {
         static const char *const names[_SLOT_EVENTS] = {
                 [SLOT_EV_SPAWN] = "spawn",       [SLOT_EV_READY] = "ready",
                 [SLOT_EV_TOUCH] = "touch",       [SLOT_EV_TOUCHED] = "touched",
+                [SLOT_EV_PROBE] = "probe",       [SLOT_EV_PROBED] = "probed",
                 [SLOT_EV_ASSIGN] = "assign",     [SLOT_EV_END] = "end",
                 [SLOT_EV_END_KEPT] = "end-kept", [SLOT_EV_VIOLATION] = "violation",
                 [SLOT_EV_DEADLINE] = "deadline", [SLOT_EV_CANCEL] = "cancel",

@@ -5,10 +5,14 @@
  *
  *     EMPTY     no process; the zygote will be asked for one
  *     STARTING  forked, shutting itself in and warming up; or, under `reset`, making itself new
- * after a run IDLE      confined and waiting for a run TOUCHING  idle, and writing to the pages
- * that heavy runs dirty BUSY      has been given one run, whose caller waits RETIRING  condemned
- * and killed; its pipes are closed, so nothing that it says is heard any more QUARANTINED  could
- * not be made empty again; never used
+ *               after a run
+ *     IDLE      confined and waiting for a run
+ *     TOUCHING  idle, and writing to the pages that heavy runs dirty
+ *     PROBING   a canary: it tries to break out, says what came of it, and ends
+ *     BUSY      has been given one run, whose caller waits
+ *     RETIRING  condemned and killed; its pipes are closed, so nothing that it says is heard any
+ *               more
+ *     QUARANTINED  could not be made empty again; never used
  *
  * What a state does not tell: which generation of zygote the worker came from, whether it is
  * touched, and how often it was reset.
@@ -19,6 +23,7 @@ typedef enum SlotState {
         SLOT_STARTING,
         SLOT_IDLE,
         SLOT_TOUCHING,
+        SLOT_PROBING,
         SLOT_BUSY,
         SLOT_RETIRING,
         SLOT_QUARANTINED,
@@ -30,6 +35,8 @@ typedef enum SlotEvent {
         SLOT_EV_READY,     /* the worker says that it can take a run */
         SLOT_EV_TOUCH,     /* it has been told to touch its pages */
         SLOT_EV_TOUCHED,   /* it says that it has */
+        SLOT_EV_PROBE,     /* it has been chosen for a canary */
+        SLOT_EV_PROBED,    /* it says what came of its attempts */
         SLOT_EV_ASSIGN,    /* a run has been chosen for it */
         SLOT_EV_END,       /* the run's last frame has come, and the worker is to die */
         SLOT_EV_END_KEPT,  /* … and the worker stays */
@@ -49,6 +56,8 @@ typedef enum SlotAction {
         SLOT_AWAIT_READY, /* arm the start deadline */
         SLOT_OFFER,       /* look for a run in the queue */
         SLOT_SEND_TOUCH,
+        SLOT_SEND_PROBE,
+        SLOT_TAKE_ANSWER, /* keep it; the end of the process is part of it */
         SLOT_SEND_RUN,
         SLOT_ANSWER_AND_KILL,
         SLOT_ANSWER_AND_KEEP,

@@ -50,11 +50,19 @@ Slot *slot_list_first(const SlotList *list) {
         return list->first;
 }
 
+static Slot *first_trusted(const SlotList *list) {
+        Slot *slot = slot_list_first(list);
+
+        while (slot && !canary_trusts(slot))
+                slot = slot->next;
+        return slot;
+}
+
 /* The worker that was ready last is the warmest in the caches. */
 static Slot *choose_idle(const Template *template, bool heavy) {
-        Slot *slot = slot_list_first(&template->idle[heavy]);
+        Slot *slot = first_trusted(&template->idle[heavy]);
 
-        return slot ? slot : slot_list_first(&template->idle[!heavy]);
+        return slot ? slot : first_trusted(&template->idle[!heavy]);
 }
 
 void spares_assign(Template *template) {
@@ -69,7 +77,7 @@ void spares_assign(Template *template) {
         }
 }
 
-static SpawnCommand command_for(const Slot *slot) {
+SpawnCommand spares_command(const Slot *slot) {
         const Template *template = slot->template;
         const TemplateConfig *config = template->config;
         const LimitPolicy *limits = &config->limits;
@@ -162,7 +170,7 @@ static void add_place(const Slot *slot, SpawnCommand *command, int fds[_SPAWN_FD
 static int spawn(Slot *slot) {
         Template *template = slot->template;
         Pool *pool = template->pool;
-        SpawnCommand command = command_for(slot);
+        SpawnCommand command = spares_command(slot);
         int fds[_SPAWN_FDS];
         int r;
 
@@ -198,8 +206,12 @@ static int spawn(Slot *slot) {
 /* As many as this may be out of service at once because they are old. */
 static unsigned retire_room(const Template *template) {
         unsigned away = template->n_states[SLOT_EMPTY] + template->n_states[SLOT_STARTING] +
-                        template->n_states[SLOT_RETIRING];
+                        template->n_states[SLOT_RETIRING] + template->n_states[SLOT_PROBING];
         unsigned most = (template->config->workers + 3) / 4;
+
+        /* One makes room for the canary. */
+        if (template->canary.proven != template->zygote_generation)
+                most = 1;
 
         return away < most ? most - away : 0;
 }

@@ -59,6 +59,13 @@ static void act(Slot *slot, SlotAction action) {
                 timer_clear(&pool->timers, &slot->timer);
                 result_reader_restart(&slot->result);
                 break;
+        case SLOT_SEND_PROBE:
+                timer_set(&pool->timers, &slot->timer, clock_now_ns() + start_timeout_ns(pool));
+                canary_send(slot);
+                break;
+        case SLOT_TAKE_ANSWER:
+                canary_on_answer(slot);
+                break;
         case SLOT_SEND_RUN:
                 slot_send_run(slot);
                 break;
@@ -120,6 +127,8 @@ void slot_move(Slot *slot, SlotEvent event) {
         assert(move.action != SLOT_FORBIDDEN);
 
         if (move.next != before) {
+                if (before == SLOT_PROBING)
+                        canary_on_end(slot);
                 if (list_of(slot, before))
                         slot_list_remove(list_of(slot, before), slot);
                 if (event == SLOT_EV_TOUCHED)
@@ -309,9 +318,9 @@ void slot_on_exit(Slot *slot) {
                 log_warning("worker %d of slot %u died before it read its run", slot->worker.pid,
                             slot->number);
 
+        slot->exited = r > 0;
+        slot->wait_status = r > 0 ? status : 0;
         if (slot->state == SLOT_BUSY) {
-                slot->exited = r > 0;
-                slot->wait_status = status;
                 if (r > 0) {
                         uint64_t cpu_ns = rusage_cpu_ns(&usage),
                                  start_ns = slot->worker.meter.start_cpu_ns;

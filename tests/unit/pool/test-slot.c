@@ -16,6 +16,9 @@ static const struct {
         {SLOT_STARTING, SLOT_EV_EXIT},     {SLOT_IDLE, SLOT_EV_TOUCH},
         {SLOT_IDLE, SLOT_EV_ASSIGN},       {SLOT_IDLE, SLOT_EV_VIOLATION},
         {SLOT_IDLE, SLOT_EV_RETIRE},       {SLOT_IDLE, SLOT_EV_EXIT},
+        {SLOT_IDLE, SLOT_EV_PROBE},        {SLOT_PROBING, SLOT_EV_PROBED},
+        {SLOT_PROBING, SLOT_EV_VIOLATION}, {SLOT_PROBING, SLOT_EV_DEADLINE},
+        {SLOT_PROBING, SLOT_EV_RETIRE},    {SLOT_PROBING, SLOT_EV_EXIT},
         {SLOT_TOUCHING, SLOT_EV_TOUCHED},  {SLOT_TOUCHING, SLOT_EV_VIOLATION},
         {SLOT_TOUCHING, SLOT_EV_DEADLINE}, {SLOT_TOUCHING, SLOT_EV_EXIT},
         {SLOT_BUSY, SLOT_EV_END},          {SLOT_BUSY, SLOT_EV_END_KEPT},
@@ -60,7 +63,8 @@ static void test_all_that_can_happen_is_decided(void **state) {
 
 /* In every state in which its pipe is read, a worker may send anything at any time. */
 static void test_no_frame_is_undecided(void **state) {
-        static const SlotState heard[] = {SLOT_STARTING, SLOT_IDLE, SLOT_TOUCHING, SLOT_BUSY};
+        static const SlotState heard[] = {SLOT_STARTING, SLOT_IDLE, SLOT_TOUCHING, SLOT_PROBING,
+                                          SLOT_BUSY};
 
         for (size_t i = 0; i < N_ELEMENTS(heard); i++) {
                 for (unsigned kind = 0; kind < 300; kind++) {
@@ -86,6 +90,7 @@ static void test_each_frame_has_its_state(void **state) {
         } wanted[] = {
                 {SLOT_STARTING, RESULT_READY, SLOT_EV_READY},
                 {SLOT_TOUCHING, RESULT_TOUCHED, SLOT_EV_TOUCHED},
+                {SLOT_PROBING, RESULT_PROBED, SLOT_EV_PROBED},
                 {SLOT_BUSY, RESULT_END, SLOT_EV_END},
         };
 
@@ -124,6 +129,23 @@ static void check_start(SlotState state, SlotEvent event, SlotMove move) {
 
         assert_int_equal(move.next == SLOT_BUSY, starts);
         assert_int_equal(move.action == SLOT_SEND_RUN, starts);
+}
+
+static void check_canary(SlotState state, SlotEvent event, SlotMove move) {
+        bool probes = state == SLOT_IDLE && event == SLOT_EV_PROBE;
+        bool answers_probe = state == SLOT_PROBING && event == SLOT_EV_PROBED;
+
+        assert_int_equal(move.next == SLOT_PROBING, probes || answers_probe);
+        assert_int_equal(move.action == SLOT_SEND_PROBE, probes);
+        assert_int_equal(move.action == SLOT_TAKE_ANSWER, answers_probe);
+        /* It has tried to change what later runs would find: it takes none itself. */
+        if (state == SLOT_PROBING)
+                assert_true(move.next == SLOT_PROBING || move.next == SLOT_RETIRING ||
+                            move.next == SLOT_EMPTY);
+}
+
+static void test_a_canary_takes_no_run(void **state) {
+        for_each_move(check_canary);
 }
 
 static void test_only_an_idle_worker_is_given_a_run(void **state) {
@@ -167,7 +189,8 @@ static void check_deadline(SlotState state, SlotEvent event, SlotMove move) {
 }
 
 static void test_no_worker_can_hold_its_slot(void **state) {
-        static const SlotState timed[] = {SLOT_STARTING, SLOT_TOUCHING, SLOT_BUSY, SLOT_RETIRING};
+        static const SlotState timed[] = {SLOT_STARTING, SLOT_TOUCHING, SLOT_PROBING, SLOT_BUSY,
+                                          SLOT_RETIRING};
 
         for_each_move(check_deadline);
         for (size_t i = 0; i < N_ELEMENTS(timed); i++)
@@ -193,6 +216,7 @@ int main(void) {
                 cmocka_unit_test(test_no_frame_is_undecided),
                 cmocka_unit_test(test_each_frame_has_its_state),
                 cmocka_unit_test(test_a_run_is_answered_exactly_once),
+                cmocka_unit_test(test_a_canary_takes_no_run),
                 cmocka_unit_test(test_only_an_idle_worker_is_given_a_run),
                 cmocka_unit_test(test_a_slot_is_freed_by_the_exit_alone),
                 cmocka_unit_test(test_nothing_leaves_quarantine),

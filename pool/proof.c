@@ -1,0 +1,148 @@
+#include "pool/proof.h"
+
+#include <assert.h>
+
+#define RLIMITS      (1U << LAYER_RLIMITS)
+#define CAPABILITIES (1U << LAYER_CAPABILITIES)
+#define NOT_DUMPABLE (1U << LAYER_NOT_DUMPABLE)
+#define FILTER       (1U << LAYER_SECCOMP)
+#define LANDLOCK     (1U << LAYER_LANDLOCK)
+#define OWN_UID      (1U << LAYER_UID)
+#define USERS        (1U << LAYER_USER_NAMESPACE)
+#define PIDS         (1U << LAYER_PID_NAMESPACE)
+#define MOUNTS       (1U << LAYER_MOUNT_NAMESPACE)
+#define NETWORK      (1U << LAYER_NET_NAMESPACE)
+#define IPC          (1U << LAYER_IPC_NAMESPACE)
+
+/* Rights over another process's memory: asked for by ptrace and by much of /proc. The kernel
+ * compares users, user namespaces and Landlock domains (__ptrace_may_access() and its hooks). */
+#define NO_TRACING (OWN_UID | USERS | LANDLOCK)
+
+/* Landlock's versions, by what they began to keep in. */
+#define ABI_FILES   1
+#define ABI_TCP     4
+#define ABI_SIGNALS 6 /* and abstract sockets */
+
+typedef struct Defence {
+        LayerMask any;                  /* each alone suffices */
+        LayerMask together;             /* all of these do, together */
+        LayerMask without_subprocesses; /* each alone suffices where there are none */
+        int landlock_abi;               /* since when Landlock is one of them */
+} Defence;
+
+static const Defence defences[_PROBES] = {
+        [PROBE_READ_SHADOW] = {MOUNTS | LANDLOCK | OWN_UID, .landlock_abi = ABI_FILES},
+        [PROBE_READ_SECRET] = {MOUNTS | LANDLOCK | OWN_UID, .landlock_abi = ABI_FILES},
+        [PROBE_LIST_WORK_FOLDERS] = {MOUNTS | LANDLOCK | OWN_UID, .landlock_abi = ABI_FILES},
+        [PROBE_LIST_PROCESSES] = {MOUNTS | LANDLOCK, .landlock_abi = ABI_FILES},
+        [PROBE_SERVER_ENVIRONMENT] = {MOUNTS | NO_TRACING, .landlock_abi = ABI_FILES},
+        [PROBE_SERVER_MEMORY] = {MOUNTS | NO_TRACING, .landlock_abi = ABI_FILES},
+        /* Who has capabilities looks into what is not dumpable, too. */
+        [PROBE_NEIGHBOUR_MEMORY] = {MOUNTS | NO_TRACING, .together = NOT_DUMPABLE | CAPABILITIES,
+                                    .landlock_abi = ABI_FILES},
+        [PROBE_WRITE_ROOT] = {MOUNTS | LANDLOCK | OWN_UID, .landlock_abi = ABI_FILES},
+        [PROBE_WRITE_SYSTEM] = {MOUNTS | LANDLOCK | OWN_UID, .landlock_abi = ABI_FILES},
+        [PROBE_WRITE_SHARED_FOLDER] = {MOUNTS | LANDLOCK, .landlock_abi = ABI_FILES},
+        /* No version of Landlock knows of modes. */
+        [PROBE_CHANGE_MODE_OUTSIDE] = {MOUNTS | OWN_UID},
+        [PROBE_OPEN_DEVICE] = {MOUNTS | LANDLOCK | OWN_UID, .landlock_abi = ABI_FILES},
+        [PROBE_KERNEL_SETTING] = {MOUNTS | LANDLOCK | OWN_UID, .landlock_abi = ABI_FILES},
+
+        [PROBE_INTERNET_SOCKET] = {FILTER},
+        [PROBE_CONNECT_SERVER] = {FILTER | NETWORK | LANDLOCK, .landlock_abi = ABI_TCP},
+        [PROBE_CONNECT_ABSTRACT] = {FILTER | NETWORK | LANDLOCK, .landlock_abi = ABI_SIGNALS},
+        [PROBE_CONNECT_NAMED] = {FILTER | MOUNTS},
+        [PROBE_PASS_DESCRIPTOR] = {FILTER},
+
+        /* A run with processes of its own may signal, so there the filter cannot help. */
+        [PROBE_SIGNAL_SERVER] = {PIDS | OWN_UID | LANDLOCK, .without_subprocesses = FILTER,
+                                 .landlock_abi = ABI_SIGNALS},
+        [PROBE_SIGNAL_ZYGOTE] = {PIDS | OWN_UID | LANDLOCK, .without_subprocesses = FILTER,
+                                 .landlock_abi = ABI_SIGNALS},
+        [PROBE_SIGNAL_NEIGHBOUR] = {PIDS | OWN_UID | LANDLOCK, .without_subprocesses = FILTER,
+                                    .landlock_abi = ABI_SIGNALS},
+        /* Whether the user may signal is only asked when the signal is sent. */
+        [PROBE_OWN_PIPE_SIGNAL] = {FILTER | PIDS},
+        [PROBE_PIDFD_SERVER] = {FILTER | PIDS},
+        [PROBE_NEW_PROCESS] = {.without_subprocesses = FILTER},
+        [PROBE_NEW_PROGRAM] = {.without_subprocesses = FILTER},
+        [PROBE_OUTLIVE] = {FILTER},
+
+        [PROBE_THREAD_QUOTA] = {RLIMITS},
+        [PROBE_ADDRESS_QUOTA] = {RLIMITS},
+        [PROBE_FILE_QUOTA] = {RLIMITS},
+        [PROBE_DISK_QUOTA] = {MOUNTS},
+        [PROBE_LOCK_MEMORY] = {FILTER, .together = RLIMITS | CAPABILITIES},
+        [PROBE_RAISE_LIMIT] = {CAPABILITIES | OWN_UID | USERS},
+
+        [PROBE_GAIN_IDENTITY] = {FILTER | OWN_UID},
+        [PROBE_GAIN_CAPABILITY] = {FILTER | CAPABILITIES | OWN_UID},
+        [PROBE_BECOME_DUMPABLE] = {FILTER},
+
+        [PROBE_SERVER_SEGMENT] = {FILTER | IPC},
+        [PROBE_NEW_SEGMENT] = {FILTER},
+        [PROBE_MESSAGE_QUEUE] = {FILTER | RLIMITS},
+        [PROBE_ANONYMOUS_FILE] = {FILTER},
+        [PROBE_WATCH_FILES] = {FILTER},
+        [PROBE_SET_HOST_NAME] = {FILTER | CAPABILITIES | OWN_UID},
+        [PROBE_SET_CLOCK] = {FILTER | CAPABILITIES | OWN_UID},
+        [PROBE_IO_URING] = {FILTER},
+        /* Every worker closes what is not its own, whatever it takes. */
+        [PROBE_INHERITED_DESCRIPTOR] = {LAYERS_ALL, .landlock_abi = ABI_FILES},
+
+        [PROBE_TRACE_SERVER] = {FILTER | PIDS | NO_TRACING, .landlock_abi = ABI_FILES},
+        [PROBE_READ_SERVER_MEMORY] = {FILTER | PIDS | NO_TRACING, .landlock_abi = ABI_FILES},
+        [PROBE_TAKE_DESCRIPTOR] = {FILTER | PIDS | NO_TRACING, .landlock_abi = ABI_FILES},
+        [PROBE_NEW_NAMESPACE] = {FILTER},
+        [PROBE_MOUNT] = {FILTER | CAPABILITIES | OWN_UID},
+        [PROBE_CHANGE_ROOT] = {FILTER | CAPABILITIES | OWN_UID},
+        [PROBE_KERNEL_KEYRING] = {FILTER},
+        [PROBE_BPF] = {FILTER},
+        [PROBE_PERFORMANCE_EVENTS] = {FILTER},
+        [PROBE_USERFAULTFD] = {FILTER},
+};
+
+LayerMask proof_defenders(Probe probe, const ProofClaim *claim) {
+        const Defence *defence = &defences[probe];
+        LayerMask mask = defence->any;
+
+        assert(probe < _PROBES);
+        if (!claim->subprocesses)
+                mask |= defence->without_subprocesses;
+        if (claim->landlock_abi < defence->landlock_abi)
+                mask &= ~LANDLOCK;
+        mask &= claim->layers;
+        if (defence->together && (claim->layers & defence->together) == defence->together)
+                mask |= defence->together;
+        return mask;
+}
+
+uint64_t proof_attempts(const ProofClaim *claim) {
+        uint64_t attempts = 0;
+
+        for (unsigned i = 0; i < _PROBES; i++) {
+                if (proof_defenders((Probe) i, claim))
+                        attempts |= probe_bit((Probe) i);
+        }
+        return attempts;
+}
+
+void proof_judge(const ProbeAnswer *answer, const ProofClaim *claim, ProofResult *ret_result) {
+        *ret_result = (ProofResult){.holds = true};
+
+        for (unsigned i = 0; i < _PROBES; i++) {
+                LayerMask defenders = proof_defenders((Probe) i, claim);
+
+                if (!defenders || answer->outcomes[i] == PROBE_SKIPPED)
+                        continue;
+                ret_result->tried++;
+                if (answer->outcomes[i] > 0) {
+                        ret_result->stopped++;
+                        if (i != PROBE_INHERITED_DESCRIPTOR)
+                                ret_result->proven |= defenders;
+                } else if (ret_result->holds) {
+                        ret_result->holds = false;
+                        ret_result->broken = (Probe) i;
+                }
+        }
+}
