@@ -127,5 +127,5 @@ def test_server_links_no_python():
 def test_python_program_links_nothing_of_the_edge():
     interpreter = Path(program()).with_name("hatchery-python")
     assert any("libpython" in name for name in loaded(interpreter)), "this looks at the wrong program"
-    edge = re.compile(r"lib(h2o|ssl|crypto|sqlite3|inih)")
+    edge = re.compile(r"lib(h2o|ssl|crypto|sqlite3|inih|seccomp)")
     assert [name for name in loaded(interpreter) if edge.match(name)] == []

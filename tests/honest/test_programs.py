@@ -1,6 +1,7 @@
 """What honest programs do must work, with everything that shuts a run in switched on."""
 
 import pytest
+from harness.hatchery import SMALL_POOL, Hatchery
 from programs import parameters
 
 
@@ -16,19 +17,20 @@ def test_it_works(server, program):
 
 @pytest.fixture(scope="module")
 def server_with_subprocesses():
-    from harness.hatchery import SMALL_POOL, Hatchery
-
     server = Hatchery(*SMALL_POOL, "--subprocesses", "--max-processes", "16")
     yield server
     server.stop()
     server.close()
 
 
-@pytest.mark.parametrize("program", [one for one in parameters() if one.id != "no_processes"] + parameters("subprocesses"))
+WITHOUT_SKIPS = parameters(skips=False)
+
+
+@pytest.mark.parametrize("program", [one for one in WITHOUT_SKIPS if one.id != "no_processes"] + parameters("subprocesses"))
 def test_it_works_where_subprocesses_are_allowed(server_with_subprocesses, program):
     succeeds(server_with_subprocesses, program, limits={"processes": 16})
 
 
-@pytest.mark.parametrize("program", parameters())
+@pytest.mark.parametrize("program", WITHOUT_SKIPS)
 def test_one_process_is_one_process_in_any_template(server_with_subprocesses, program):
     succeeds(server_with_subprocesses, program, limits={"processes": 1})
