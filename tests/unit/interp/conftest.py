@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cells_supervisor import CellMaker
+from confined import Celled
 from supervisor import Zygote
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -34,3 +36,14 @@ def make_zygote():
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def celled():
+    """A zygote and the maker of its cells."""
+    maker = CellMaker()
+    one = Celled(maker, Zygote(enter=maker.shared))
+    assert one.zygote.failure is None, one.zygote.failure
+    yield one
+    one.zygote.close()
+    maker.close()
