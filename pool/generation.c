@@ -217,7 +217,8 @@ static void on_spawn_report(Template *template, const ZygoteReport *report) {
         if (report->kind == ZYGOTE_SPAWN_FAILED) {
                 log_warning("template %s: cannot fork a worker: %s", template->config->name,
                             strerror((int) report->value));
-                template->spawn_retry_ns = clock_now_ns() + 100 * NS_PER_MS;
+                /* ENOMEM: also when the keeper of its cell has just died; the cell is made anew. */
+                spares_worker_failed(template);
                 slot_move(slot, SLOT_EV_EXIT);
                 return;
         }

@@ -83,5 +83,6 @@ _must_check_ int isolation_plan(const IsolationConfig *config, const IsolationSu
 
 /* Whether workers live in cells. */
 static inline bool isolation_has_cells(LayerMask layers) {
-        return layers & (layer_bit(LAYER_PID_NAMESPACE) | layer_bit(LAYER_MOUNT_NAMESPACE));
+        return layers & (layer_bit(LAYER_PID_NAMESPACE) | layer_bit(LAYER_MOUNT_NAMESPACE) |
+                         layer_bit(LAYER_USER_NAMESPACE));
 }
