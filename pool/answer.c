@@ -40,6 +40,7 @@ static void collect(Slot *slot, const Run *run, Collection *collection) {
 static VerdictFacts facts_of(const Slot *slot, const Run *run) {
         return (VerdictFacts){
                 .cause = slot->cause,
+                .out_of_memory = slot->out_of_memory,
                 .ended = slot->result.ended,
                 .outcome = slot->result.end.outcome,
                 .exit_code = slot->result.end.exit_code,

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +12,9 @@
 #include "pool/cgroup_server.h"
 
 #define SUPERVISOR "supervisor"
+
+/* As long as the kernel takes a path (PATH_MAX). */
+#define FOLDER_PATH_MAX 4096
 
 /* Always taken together; others than these are not needed. */
 #define CONTROLLERS_ON  "+memory +pids"
@@ -59,7 +61,7 @@ static int move_to_leaf(CgroupTree *tree) {
 
 static int open_unified(const CgroupFiles *files, CgroupTree *tree) {
         CgroupFolder *folder = &tree->folders[CGROUP_UNIFIED];
-        char path[PATH_MAX];
+        char path[FOLDER_PATH_MAX];
         int r;
 
         r = cgroup_find(files, NULL, path, sizeof(path));
@@ -107,7 +109,7 @@ static void leave_unified(CgroupTree *tree) {
 
 static int open_each(const CgroupFiles *files, CgroupTree *tree) {
         static const char *const controllers[_CGROUP_HIERARCHIES] = {"memory", "pids"};
-        char paths[_CGROUP_HIERARCHIES][PATH_MAX];
+        char paths[_CGROUP_HIERARCHIES][FOLDER_PATH_MAX];
 
         for (int i = 0; i < _CGROUP_HIERARCHIES; i++) {
                 int r = cgroup_find(files, controllers[i], paths[i], sizeof(paths[i]));

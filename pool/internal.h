@@ -7,6 +7,7 @@
  *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
  *     generation.c  cell makers and zygotes: start, promote, replace
  *     cells.c       the cells of the slots: asks for them, looks after them, ends them
+ *     slot_cgroup.c the control groups of the slots: their limits, and who is in them
  *     canary.c      has a worker of each generation try to break out, before the others are used
  *     supervise.c   slots: carries out the moves, reads the pipes
  *     run_watch.c   looks after one run while it runs: its streams, its limits
@@ -18,6 +19,7 @@
 #include "pool/canary.h"
 #include "pool/cell.h"
 #include "pool/cell_maker.h"
+#include "pool/cgroup.h"
 #include "pool/janitor.h"
 #include "pool/output.h"
 #include "pool/pool.h"
@@ -66,7 +68,9 @@ struct Slot {
         Worker worker;
         SlotFolders folders; /* on disk; none where the cell has them */
         Cell cell;
-        uid_t uid; /* 0: the server's own */
+        SlotCgroup cgroup;
+        unsigned cgroup_looks; /* in a row, that found somebody in it who should have gone */
+        uid_t uid;             /* 0: the server's own */
         ResultReader result;
 
         /* The run it has: */
@@ -76,6 +80,7 @@ struct Slot {
         OutputCapture output[_RUN_STREAMS];
         uint64_t started_ns, queue_ns, wall_deadline_ns;
         VerdictCause cause;
+        bool out_of_memory; /* the kernel has killed in its control group */
         bool exited;
         int wait_status;
         RunUsage usage;
@@ -128,6 +133,7 @@ struct Pool {
         TimerHeap timers;
         Timer sweep_timer, quiet_timer;
         Workspace workspace;
+        CgroupTree cgroups;
         CanaryTargets targets;
         Template *templates;
         Slot *slots;
@@ -178,6 +184,8 @@ void pool_unwatch(Pool *pool, int fd);
 void pool_wake_at(Pool *pool, uint64_t ns);
 /* The layers that workers of a template take. */
 LayerMask template_layers(const Pool *pool, const TemplateConfig *config);
+/* How many tasks, which are threads and processes, a worker of it may have with all it starts. */
+unsigned template_tasks(const Template *template);
 
 /* queue.c */
 _must_check_ int run_new(Pool *pool, const RunRequest *request, Run **ret_run);
@@ -240,6 +248,26 @@ _must_check_ int cells_on_report(Template *template, unsigned generation, const 
                                  int *fds);
 void slot_on_keeper_exit(Slot *slot);
 void slot_on_cell_timer(Slot *slot);
+
+/* slot_cgroup.c */
+/* Of these layers, those that workers of such a template can have with that tree. */
+LayerMask cgroups_layers(const CgroupTree *tree, const TemplateConfig *config, LayerMask layers);
+/* All of these do nothing for slots that have no group. */
+_must_check_ int slot_make_cgroup(Slot *slot);
+void slot_remove_cgroup(Slot *slot);
+/* Adds its descriptors to a spawn command. */
+void slot_add_cgroup(const Slot *slot, SpawnCommand *command, int fds[_SPAWN_FDS]);
+/* Sets what the slot's run may use. */
+_must_check_ int slot_limit_cgroup(Slot *slot);
+/* Whether the kernel has killed in it for memory, in this run. */
+bool slot_is_out_of_memory(Slot *slot);
+/* Between two runs. */
+void slot_forget_out_of_memory(Slot *slot);
+/* Kills what a run may have left where no cell does it. */
+void slot_kill_cgroup(Slot *slot);
+/* 0 when nobody is in it; -EBUSY when somebody is, who is killed; or -errno. Gives the slot up when
+ * that does not end. */
+_must_check_ int slot_check_cgroup(Slot *slot);
 
 /* supervise.c */
 void slot_move(Slot *slot, SlotEvent event);

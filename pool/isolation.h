@@ -43,7 +43,8 @@ typedef enum LayerState {
         LAYER_ON,
         LAYER_SWITCHED_OFF, /* by configuration */
         LAYER_UNAVAILABLE,  /* this kernel, or this user, cannot */
-        LAYER_NOT_NEEDED,   /* userns, where the server may make the other namespaces without it */
+        LAYER_NOT_NEEDED,   /* userns, where the server may make the other namespaces without it;
+                             * cgroupns, where workers are born in control groups of version 2 */
 } LayerState;
 
 /* "on", "off", "unavailable", "not needed" */

@@ -4,6 +4,7 @@
 
 #include "pool/isolation_survey.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -22,6 +23,7 @@
 #include <sys/wait.h>
 
 #include "kit/error.h"
+#include "pool/cgroup.h"
 
 /* A trial takes milliseconds. One that hangs, in a mount of a sick device say, must not keep the
  * server from starting. */
@@ -180,8 +182,15 @@ static int run_trial(Trial *trial) {
 
 /* The groups are the supervisor's to make, so it is no trial in a child. */
 static void look_for_cgroups(IsolationSurvey *survey) {
-        survey->layers[LAYER_CGROUP] =
-                (LayerFinding){.error = ENOSYS, .tried = "a control group for each worker"};
+        CgroupTree tree;
+
+        if (cgroup_tree_open(&tree) < 0)
+                tree = (CgroupTree){.error = EIO, .tried = "look for control groups"};
+        survey->cgroup_version = tree.version;
+        survey->layers[LAYER_CGROUP] = (LayerFinding){.error = tree.error, .tried = tree.tried};
+        if (tree.version != 0)
+                survey->layers[LAYER_CGROUP].tried = "make a control group";
+        cgroup_tree_close(&tree);
 }
 
 static bool has_capability(unsigned capability) {

@@ -47,11 +47,9 @@ LayerMask template_layers(const Pool *pool, const TemplateConfig *config) {
          * Landlock rules have another shape then (SPAWN_SUBPROCESSES). */
         if (pool->config.isolation)
                 layers = pool->config.isolation->layers;
-        /* No slot has a group of its own. */
-        layers &= ~layer_bit(LAYER_CGROUP);
         if (geteuid() != 0 || pool->config.worker_uid_base == 0)
                 layers &= ~layer_bit(LAYER_UID);
-        return layers;
+        return cgroups_layers(&pool->cgroups, config, layers);
 }
 
 /* --- life --- */
@@ -63,6 +61,7 @@ static void init_timer(Timer *timer, TimerOwner owner, unsigned index) {
 static int init_slot(Pool *pool, Template *template, unsigned number) {
         Slot *slot = &pool->slots[number];
         bool drops = template->layers & layer_bit(LAYER_UID);
+        int r;
 
         *slot = (Slot){
                 .number = number,
@@ -71,6 +70,7 @@ static int init_slot(Pool *pool, Template *template, unsigned number) {
                 .worker = WORKER_NONE,
                 .folders = SLOT_FOLDERS_NONE,
                 .cell = CELL_NONE,
+                .cgroup = SLOT_CGROUP_NONE,
                 .spawn_reported = true,
         };
         init_timer(&slot->timer, TIMER_SLOT, number);
@@ -79,8 +79,9 @@ static int init_slot(Pool *pool, Template *template, unsigned number) {
         slot->result.worker_stays = template->config->recycle == RECYCLE_RESET;
         slot_list_push(&template->empty, slot);
         template->n_states[SLOT_EMPTY]++;
-        if (template->has_cell_folders)
-                return 0;
+        r = slot_make_cgroup(slot);
+        if (r < 0 || template->has_cell_folders)
+                return r;
         return workspace_make_slot(&pool->workspace, number, slot->uid, &slot->folders);
 }
 
@@ -121,6 +122,19 @@ static int init_templates(Pool *pool) {
         return 0;
 }
 
+/* What the survey has found before may have gone; then the plan is void. */
+static int open_cgroups(Pool *pool) {
+        const IsolationPlan *plan = pool->config.isolation;
+        int r;
+
+        if (!plan || !(plan->layers & layer_bit(LAYER_CGROUP)))
+                return 0;
+        r = cgroup_tree_open(&pool->cgroups);
+        if (r == 0 && pool->cgroups.version == 0)
+                r = raise_error(-pool->cgroups.error, "%s", pool->cgroups.tried);
+        return r;
+}
+
 static int init_descriptors(Pool *pool) {
         int r;
 
@@ -146,6 +160,7 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
         pool->epoll_fd = -1;
         pool->timers.fd = -1;
         pool->workspace.root_fd = pool->workspace.trash_fd = -1;
+        pool->cgroups = CGROUP_TREE_NONE;
         pool->targets = CANARY_TARGETS_NONE;
         pool->n_cores = n_cores > 0 ? (unsigned) n_cores : 1;
         init_timer(&pool->sweep_timer, TIMER_SWEEP, 0);
@@ -169,6 +184,8 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
                 r = workspace_open(&pool->workspace, config->work_directory);
         if (r == 0)
                 r = canary_open(&pool->targets, &pool->workspace, config->probe_port);
+        if (r == 0)
+                r = open_cgroups(pool);
         if (r == 0)
                 r = init_templates(pool);
         if (r < 0)
@@ -228,6 +245,11 @@ Pool *pool_free(Pool *pool) {
         }
         if (pool->templates && pool->slots && pool->timers.timers)
                 wait_for_strays(pool);
+        for (unsigned i = 0; pool->slots && i < pool->n_slots; i++) {
+                if (pool->slots[i].template)
+                        slot_remove_cgroup(&pool->slots[i]);
+        }
+        cgroup_tree_close(&pool->cgroups);
         canary_close(&pool->targets);
         workspace_close(&pool->workspace);
         timer_heap_done(&pool->timers);

@@ -15,6 +15,7 @@ void slot_kill_worker(Slot *slot) {
         Pool *pool = slot->template->pool;
 
         worker_kill(&slot->worker);
+        slot_kill_cgroup(slot);
         /* Nothing that it says is heard any more. If it has not even been reported by the zygote,
          * it reads the end of its request pipe as soon as it comes up, and ends by itself. */
         worker_close_pipes(&slot->worker);
@@ -62,6 +63,7 @@ void slot_release(Slot *slot) {
         if (template->config->subprocesses && !(template->layers & layer_bit(LAYER_PID_NAMESPACE)))
                 pool->sweep_wanted = true;
         slot->touched = false;
+        slot_forget_out_of_memory(slot);
         slot_clean_cell(slot);
         r = template->has_cell_folders ? 0 : empty_folders(slot);
         if (is_shortage(r)) {

@@ -131,6 +131,9 @@ void slot_send_run(Slot *slot) {
         slot->queue_ns = now_ns - run->submitted_ns;
         slot->wall_deadline_ns = now_ns + run->limits.of[LIMIT_WALL_MS] * NS_PER_MS;
         slot->usage = (RunUsage){0};
+        /* Nobody may be answered here; the first look does it. */
+        if (slot_limit_cgroup(slot) < 0)
+                slot->cause = CAUSE_INTERNAL;
         for (int i = 0; i < _RUN_STREAMS; i++)
                 output_start(&slot->output[i], run->limits.of[LIMIT_OUTPUT_BYTES]);
         meter_start(&slot->worker.meter);
@@ -264,7 +267,7 @@ void slot_check_limits(Slot *slot, uint64_t now_ns) {
                 slot_end_run(slot, CAUSE_CPU);
                 return;
         }
-        if (growth > memory_limit) {
+        if (growth > memory_limit || slot_is_out_of_memory(slot)) {
                 slot_end_run(slot, CAUSE_MEMORY);
                 return;
         }

@@ -77,6 +77,10 @@ void spares_assign(Template *template) {
         }
 }
 
+unsigned template_tasks(const Template *template) {
+        return (unsigned) template->config->limits.maximum[LIMIT_PROCESSES] + THREADS_MAX;
+}
+
 SpawnCommand spares_command(const Slot *slot) {
         const Template *template = slot->template;
         const TemplateConfig *config = template->config;
@@ -105,7 +109,7 @@ SpawnCommand spares_command(const Slot *slot) {
         if (config->subprocesses)
                 command.flags |= SPAWN_SUBPROCESSES;
         if (slot->uid != 0 || slot->cell.fds[CELL_FD_USER_NAMESPACE] >= 0)
-                command.tasks = (uint32_t) limits->maximum[LIMIT_PROCESSES] + THREADS_MAX;
+                command.tasks = template_tasks(template);
         if (!template->has_cell_folders)
                 (void) snprintf(command.directory, sizeof(command.directory), "%s/%u",
                                 template->pool->workspace.path, slot->number);
@@ -174,13 +178,16 @@ static int spawn(Slot *slot) {
         int fds[_SPAWN_FDS];
         int r;
 
-        r = prepare_folders(slot);
+        r = slot_check_cgroup(slot);
+        if (r == 0)
+                r = prepare_folders(slot);
         if (r < 0)
                 return r;
         r = worker_open(&slot->worker, fds);
         if (r < 0)
                 return r;
         add_place(slot, &command, fds);
+        slot_add_cgroup(slot, &command, fds);
         r = zygote_spawn(template->zygote, &command, fds);
         close_child_fds(fds);
         if (r < 0) {

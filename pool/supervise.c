@@ -30,6 +30,7 @@ static void keep_worker(Slot *slot) {
         Pool *pool = slot->template->pool;
 
         slot_answer(slot);
+        slot_forget_out_of_memory(slot);
         timer_set(&pool->timers, &slot->timer, clock_now_ns() + start_timeout_ns(pool));
         if (slot->streams_watched) {
                 for (int i = 0; i < _RUN_STREAMS; i++)
@@ -154,6 +155,9 @@ static bool settle(Slot *slot) {
         if (slot->cause == CAUSE_NONE && slot->result.ended &&
             slot->usage.wall_ns > slot->run->limits.of[LIMIT_WALL_MS] * NS_PER_MS)
                 slot->cause = CAUSE_WALL;
+        /* A worker that is alone in its group and has come to its end was not killed. */
+        if (slot->exited || slot->template->config->subprocesses)
+                (void) slot_is_out_of_memory(slot);
         slot->template->pool->last_activity_ns = slot->started_ns + slot->usage.wall_ns;
         return true;
 }

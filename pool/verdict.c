@@ -49,6 +49,9 @@ static Verdict of_frame(const VerdictFacts *facts) {
 Verdict verdict_decide(const VerdictFacts *facts) {
         if (facts->cause != CAUSE_NONE)
                 return of_cause(facts->cause);
+        /* Whatever its program made of the loss of a process: it did not have what it needed. */
+        if (facts->out_of_memory)
+                return of_cause(CAUSE_MEMORY);
         if (facts->ended)
                 return facts->cpu_ns > facts->cpu_limit_ns ? of_cause(CAUSE_CPU) : of_frame(facts);
         if (!facts->exited)

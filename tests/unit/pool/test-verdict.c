@@ -36,6 +36,11 @@ static const char *complaint(const VerdictFacts *facts, const Verdict *verdict) 
             (facts->cause != CAUSE_NONE || !facts->ended || facts->outcome != OUTCOME_COMPLETED ||
              over_cpu || verdict->exit_code != 0 || !verdict->has_exit_code))
                 return "ok without a completed program and nothing else";
+        if (facts->out_of_memory && facts->cause == CAUSE_NONE)
+                return verdict->status == RUN_MEMORY_LIMIT ? NULL
+                                                           : "out of memory, and it is not said";
+        if (verdict->status == RUN_MEMORY_LIMIT && facts->cause != CAUSE_MEMORY)
+                return "memory_limit, and nobody was out of it";
         if (facts->cause == CAUSE_WALL && verdict->status != RUN_TIMEOUT)
                 return "the timer fired, and it is no timeout";
         if (facts->cause != CAUSE_WALL && verdict->status == RUN_TIMEOUT)
@@ -111,6 +116,8 @@ static void test_every_combination(void **state) {
                                 facts.exit_code = -1;
                                 check_wait_statuses(facts);
                         }
+                        facts.out_of_memory = true;
+                        check_wait_statuses(facts);
                 }
         }
         assert_true(n_checked > 1000000);
