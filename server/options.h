@@ -47,7 +47,7 @@ typedef enum OptionsAction {
         OPTIONS_CHECK,        /* check: try what keeps runs in, say what was found, and end */
         OPTIONS_CHECK_CONFIG, /* --check-config: say that all is well, and end */
         OPTIONS_PRINTED,      /* --help, --version: done */
-        OPTIONS_INVALID, /* one line on standard error has said what and where */
+        OPTIONS_INVALID,      /* one line on standard error has said what and where */
 } OptionsAction;
 
 /* Reads flags, the environment and the file. The strings live as long as *ret_options. */

@@ -118,6 +118,9 @@ static int check_place(const char *where, const char *path) {
         if (strcmp(path, "/") == 0)
                 return options_complain(where, "/ would show the whole system to runs; name what "
                                                "they need");
+        if (strcmp(path, "/etc") == 0)
+                return options_complain(where, "/etc: runs have one of their own; name what they "
+                                               "need of it");
         for (size_t i = 0; i < N_ELEMENTS(taken); i++) {
                 if (is_within(path, taken[i]))
                         return options_complain(

@@ -79,6 +79,22 @@ static int parse_number(const OptionInfo *option, const char *text, const char *
         return 0;
 }
 
+static int assign_number(const OptionInfo *option, const char *text, const char *where,
+                         void *value) {
+        uint64_t number;
+        int r = parse_number(option, text, where, &number);
+
+        if (r < 0)
+                return r;
+        if (option->kind == OPTION_UINT64)
+                *(uint64_t *) value = number;
+        else if (option->kind == OPTION_UINT32)
+                *(uint32_t *) value = (uint32_t) number;
+        else
+                *(unsigned *) value = (unsigned) number;
+        return 0;
+}
+
 static int parse_switch(const char *text, const char *where, bool *ret_value) {
         static const char *const yes[] = {"yes", "true", "on", "1"};
         static const char *const no[] = {"no", "false", "off", "0"};
@@ -220,7 +236,6 @@ int option_assign(OptionsReader *reader, const OptionInfo *option, size_t templa
                              : (char *) &reader->options.templates[template];
         void *value = home + option->offset;
         LogLevel level;
-        uint64_t number = 0;
         int r = 0;
 
         switch (option->kind) {
@@ -259,15 +274,7 @@ int option_assign(OptionsReader *reader, const OptionInfo *option, size_t templa
         case OPTION_UNSIGNED:
         case OPTION_UINT32:
         case OPTION_UINT64:
-                r = parse_number(option, text, source.name, &number);
-                if (r < 0)
-                        return r;
-                if (option->kind == OPTION_UINT64)
-                        *(uint64_t *) value = number;
-                else if (option->kind == OPTION_UINT32)
-                        *(uint32_t *) value = (uint32_t) number;
-                else
-                        *(unsigned *) value = (unsigned) number;
+                r = assign_number(option, text, source.name, value);
                 break;
         }
         return r;

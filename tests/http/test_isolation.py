@@ -93,6 +93,23 @@ def test_unknown_mode(folders):
     assert "'off' is no mode; allowed: strict, best-effort, unsafe-off" in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can open /etc/shadow to its workers")
+def test_layers_that_do_not_hold(folders):
+    """Workers that are root, and are shown what nobody should see: no layer is missing, and one is not worth a thing."""
+    hole = ("--worker-uid-base", "0", "--read-only-paths", "/etc/shadow", "--log-level", "error")
+    done = serve(folders, *hole)
+    assert (done.returncode, done.stdout) == (78, ""), done
+    assert done.stderr.splitlines()[-1] == (
+        "hatchery: template default: the layers taken do not hold: a worker was able to read /etc/shadow; "
+        "hatchery check says more")
+    assert list(folders[1].iterdir()) == []
+    done = hatchery("check", *folders, *BARE, *hole)
+    assert done.returncode == 78, done
+    assert "template default: BROKEN: a worker was able to read /etc/shadow\n" in done.stdout
+    assert "looser: runs may read /etc/shadow\n" in done.stdout
+    assert "strict: not met, because that was not shown to hold\n" in done.stdout
+
+
 # ── What /health says ──
 
 
@@ -107,6 +124,9 @@ def test_health_of_the_standard(server):
         assert ("tried" in layer and "error" in layer) == (layer["state"] == "unavailable"), name
     for name in ALWAYS:
         assert isolation["layers"][name]["state"] == "on"
+    assert isolation["layers"]["seccomp"]["proven"]
+    template = server.health()["pool"]["templates"][0]
+    assert template["probes_tried"] == template["probes_stopped"] > 0
     assert isolation["layers"]["core_scheduling"] == {"state": "off"}
     assert set(isolation["degraded"]) == {name for name, layer in isolation["layers"].items()
                                           if layer["state"] in ("off", "unavailable")} - {"core_scheduling"}
@@ -205,6 +225,7 @@ def shown():
 
 @pytest.mark.parametrize("option, path, words", [
     ("read-only-paths", "/", "/ would show the whole system"),
+    ("read-only-paths", "/etc", "/etc: runs have one of their own"),
     ("read-only-paths", "{top}", "{top} would show {top}/work, the work directory, to runs"),
     ("read-only-paths", "{top}/data,{top}", "{top} would show"),
     ("read-only-paths", "{top}/state", "would show {top}/state, the state directory"),
