@@ -81,7 +81,7 @@ static int parse_number(const OptionInfo *option, const char *text, const char *
 
 static int assign_number(const OptionInfo *option, const char *text, const char *where,
                          void *value) {
-        uint64_t number;
+        uint64_t number = 0;
         int r = parse_number(option, text, where, &number);
 
         if (r < 0)
