@@ -17,7 +17,6 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -279,7 +278,6 @@ static const struct {
         {{SYS_ioctl, {3, FIOASYNC}}, 0},
         {{SYS_ioctl, {3, FIOSETOWN}}, 0},
         {{SYS_ioctl, {3, TIOCSCTTY}}, 0},
-
         {{SYS_prctl, {PR_SET_NAME}}, BOTH},
         {{SYS_prctl, {PR_GET_DUMPABLE | HIGH}}, BOTH},
         {{SYS_prctl, {PR_SET_DUMPABLE, 1}}, 0},
