@@ -16,7 +16,8 @@ typedef struct Story {
         bool too_large;
 } Story;
 
-static const SlotState states[] = {SLOT_STARTING, SLOT_IDLE, SLOT_TOUCHING, SLOT_BUSY};
+static const SlotState states[] = {SLOT_STARTING, SLOT_IDLE, SLOT_TOUCHING, SLOT_PROBING,
+                                   SLOT_BUSY};
 static const size_t value_maxima[] = {16, 300, 4096, 1 << 20};
 
 static void check_document(const ResultReader *reader, Slice document, JsonKind kind) {
@@ -103,6 +104,8 @@ static Story tell(ResultReader *reader, SlotState state, Slice bytes, uint8_t pi
                 must(story.event == SLOT_EV_VIOLATION ||
                      (state == SLOT_STARTING && story.event == SLOT_EV_READY) ||
                      (state == SLOT_TOUCHING && story.event == SLOT_EV_TOUCHED) ||
+                     (state == SLOT_PROBING && story.event == SLOT_EV_PROBED &&
+                      reader->present[RESULT_PROBED]) ||
                      (state == SLOT_BUSY && story.event == SLOT_EV_END && reader->ended));
         return story;
 }

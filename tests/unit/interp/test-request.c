@@ -78,6 +78,26 @@ static void test_the_least(void **state) {
         assert_null(request.arguments.store.data);
 }
 
+static void test_a_probe_is_a_request_of_its_own(void **state) {
+        _cleanup_(buffer_done) Buffer alone = {0}, behind = {0}, empty = {0};
+        _cleanup_(request_done) Request request;
+        size_t size;
+
+        add(&alone, REQUEST_PROBE, "body");
+        add(&alone, REQUEST_CODE, "1");
+        assert_int_equal(scan(&alone, &size), REQUEST_COMPLETE);
+        assert_int_equal(request_decode(slice_of(alone.data, size), &request), REQUEST_COMPLETE);
+        assert_true(slice_equals(request.probe, "body"));
+        assert_int_equal(request.code.size, 0);
+
+        add(&behind, REQUEST_CODE, "1");
+        add(&behind, REQUEST_PROBE, "body");
+        assert_int_equal(scan(&behind, &size), REQUEST_MALFORMED);
+
+        add(&empty, REQUEST_PROBE, "");
+        assert_int_equal(decode(&empty), REQUEST_MALFORMED);
+}
+
 static void test_a_touch_is_a_request_of_its_own(void **state) {
         _cleanup_(buffer_done) Buffer alone = {0}, behind = {0}, full = {0};
         _cleanup_(request_done) Request request;
@@ -189,6 +209,7 @@ int main(void) {
                 cmocka_unit_test(test_every_part_comes_out),
                 cmocka_unit_test(test_the_least),
                 cmocka_unit_test(test_a_touch_is_a_request_of_its_own),
+                cmocka_unit_test(test_a_probe_is_a_request_of_its_own),
                 cmocka_unit_test(test_scan_in_pieces),
                 cmocka_unit_test(test_scan_stops_at_the_end),
                 cmocka_unit_test(test_malformed),

@@ -329,6 +329,35 @@ static void test_other_states(void **state) {
         assert_int_equal(reader.n_displays, 0);
 }
 
+static void feed_answer(size_t size) {
+        static const uint8_t bytes[sizeof(ProbeAnswer) + 1] = {7};
+
+        feed_frame(RESULT_PROBED, slice_of(bytes, size));
+}
+
+static void test_a_canary_has_one_answer_of_one_size(void **state) {
+        static const size_t wrong[] = {0, sizeof(ProbeAnswer) - 1, sizeof(ProbeAnswer) + 1};
+
+        feed_answer(sizeof(ProbeAnswer));
+        expect_event(SLOT_PROBING, SLOT_EV_PROBED);
+        assert_int_equal(reader.probed.outcomes[0], 7);
+        expect_none(SLOT_PROBING);
+        feed_answer(sizeof(ProbeAnswer));
+        expect_event(SLOT_PROBING, SLOT_EV_VIOLATION);
+
+        for (size_t i = 0; i < N_ELEMENTS(wrong); i++) {
+                result_reader_clear(&reader);
+                feed_answer(wrong[i]);
+                expect_event(SLOT_PROBING, SLOT_EV_VIOLATION);
+        }
+        for (int other = 0; other < _SLOT_STATES; other++) {
+                result_reader_clear(&reader);
+                feed_answer(sizeof(ProbeAnswer));
+                if (other != SLOT_PROBING)
+                        expect_event((SlotState) other, SLOT_EV_VIOLATION);
+        }
+}
+
 static void test_a_failure_says_why(void **state) {
         assert_int_equal(result_failure(&reader).size, 0);
         feed_frame(RESULT_FAILED, SLICE_LITERAL("no seccomp"));
@@ -390,6 +419,7 @@ int main(void) {
                 reader_test(test_displays_share_one_bound),
                 reader_test(test_dropped_displays_give_their_room_back),
                 reader_test(test_other_states),
+                reader_test(test_a_canary_has_one_answer_of_one_size),
                 reader_test(test_a_failure_says_why),
                 reader_test(test_a_worker_that_stays_may_be_ready_again_at_once),
                 reader_test(test_a_restart_forgets_everything),
