@@ -24,6 +24,8 @@ ALL = ("pidns", "mountns", "netns", "ipcns", "utsns", "cgroupns", *(() if IS_ROO
 WORKER_UID = 61007 if IS_ROOT else os.geteuid()
 WORKER_GID = 61007 if IS_ROOT else os.getegid()
 MIB = 1 << 20
+HOST_ROOT = os.stat("/").st_dev
+HOST_PIDS = os.readlink("/proc/self/ns/pid")
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -71,11 +73,15 @@ class Cell:
             setns(self.pid_fd, 0x20000000)
         if self.pid_fd is not None and (pid := os.fork()):
             os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
+        if self.pid_fd is not None:
+            assert os.readlink("/proc/thread-self/ns/pid_for_children") != HOST_PIDS and os.getppid() == 0, "the host's pids"
         if self.user_fd is not None:
             setns(self.user_fd)
         if self.mount_fd is not None:
             setns(self.mount_fd)
             os.chdir("/work")
+            # Tests try as root to harm what they see: a cell that is not one must not cost the host anything.
+            assert os.stat("/").st_dev != HOST_ROOT, "the root is the host's"
 
     def start(self, function, drop=True):
         """Runs function in the cell; returns (pid of what entered, pipe with the pickled outcome)."""
