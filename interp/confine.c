@@ -11,13 +11,13 @@
 #include "interp/confine_steps.h"
 #include "kit/cleanup.h"
 
-int confine_prepare(const ViewOptions *view, const char *venv) {
+int confine_prepare(const ViewOptions *view) {
         int r = confine_namespaces_prepare();
 
         if (r == 0)
                 r = confine_oom_score_prepare();
         if (r == 0)
-                r = confine_landlock_prepare(view, venv);
+                r = confine_landlock_prepare(view);
         return r < 0 ? r : confine_limits_prepare();
 }
 

@@ -39,8 +39,8 @@ enum {
 int confine_enter_shared(const int *fds, size_t n);
 
 /* Learns, once, what its workers cannot or need not find out by themselves: they may have no /proc.
- * venv may be NULL. Keeps descriptors open for as long as the zygote lives. Returns 0 or -errno. */
-int confine_prepare(const ViewOptions *view, const char *venv);
+ * Keeps descriptors open for as long as the zygote lives. Returns 0 or -errno. */
+int confine_prepare(const ViewOptions *view);
 
 /* Right before a fork and right after it in the zygote: the pid namespace of that worker, and what
  * it inherits. fds: _SPAWN_FDS of them. Returns 0 or -errno: then there must be no fork. */

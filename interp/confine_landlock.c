@@ -89,7 +89,7 @@ static int abi; /* -errno: there is no Landlock */
 static RulesetAttributes attributes;
 /* A rule is on an inode, and that of a bind mount's root is that of what is mounted: what the
  * zygote opens outside is the same in a cell. */
-static Place places[VIEW_PATHS_MAX + 1];
+static Place places[VIEW_PATHS_MAX];
 static size_t n_places;
 
 /* Exactly what this kernel knows: a right that is not handled is not refused. */
@@ -135,7 +135,7 @@ static int add_view_path(const ViewPath *path) {
         return 0;
 }
 
-int confine_landlock_prepare(const ViewOptions *view, const char *venv) {
+int confine_landlock_prepare(const ViewOptions *view) {
         ViewPath paths[VIEW_PATHS_MAX];
         size_t n;
 
@@ -152,7 +152,7 @@ int confine_landlock_prepare(const ViewOptions *view, const char *venv) {
                 if (r < 0)
                         return r;
         }
-        return venv ? add_place(venv, ACCESS_READ, true) : 0;
+        return 0;
 }
 
 /* --- in a worker --- */

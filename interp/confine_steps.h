@@ -45,5 +45,5 @@ int confine_not_dumpable_take(Confinement *confinement);
 int confine_not_dumpable_leave(Confinement *confinement);
 
 /* --- confine_landlock.c --- */
-int confine_landlock_prepare(const ViewOptions *view, const char *venv);
+int confine_landlock_prepare(const ViewOptions *view);
 int confine_landlock_take(Confinement *confinement);

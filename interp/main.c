@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 static const char usage[] =
         "usage: hatchery-python --socket FD --template NAME [--venv DIR] [--import MODULE]...\n"
         "                       [--warm-up FILE] [--prelude FILE]\n"
-        "                       [--enter NAMESPACE-FD]... [--view PATH]... [--data PATH]\n"
+        "                       [--enter NAMESPACE-FD]... [--view PATH]... [--data PATH]...\n"
         "                       [--log-level LEVEL]\n"
         "It is started by hatchery, and of no use by itself.\n";
 
@@ -27,6 +28,24 @@ static const char *absolute(const char *path) {
             asprintf(&result, "%s/%s", directory, path) < 0)
                 return path;
         return result;
+}
+
+/* Options that may be given more than once. Returns false when there are too many. */
+static bool add(ZygoteOptions *options, int option, const char *value) {
+        switch (option) {
+        case 'i':
+                if (options->n_imports == ZYGOTE_IMPORTS_MAX)
+                        return false;
+                options->imports[options->n_imports++] = value;
+                return true;
+        case 'e':
+                if (options->n_namespaces == CONFINE_ENTER_MAX)
+                        return false;
+                options->namespaces[options->n_namespaces++] = atoi(value);
+                return true;
+        default:
+                return view_add(&options->view, option == 'd' ? VIEW_WRITE : VIEW_READ, value);
+        }
 }
 
 static int parse(int argc, char **argv, ZygoteOptions *options) {
@@ -57,26 +76,17 @@ static int parse(int argc, char **argv, ZygoteOptions *options) {
                 case 'v':
                         options->venv = absolute(optarg);
                         break;
-                case 'i':
-                        if (options->n_imports == ZYGOTE_IMPORTS_MAX)
-                                return -1;
-                        options->imports[options->n_imports++] = optarg;
-                        break;
                 case 'w':
                         options->warm_up = absolute(optarg);
                         break;
                 case 'p':
                         options->prelude = absolute(optarg);
                         break;
+                case 'i':
                 case 'e':
-                        if (options->n_namespaces == CONFINE_ENTER_MAX)
-                                return -1;
-                        options->namespaces[options->n_namespaces++] = atoi(optarg);
-                        break;
                 case 'r':
                 case 'd':
-                        if (!view_add(&options->view, option == 'd' ? VIEW_WRITE : VIEW_READ,
-                                      optarg))
+                        if (!add(options, option, optarg))
                                 return -1;
                         break;
                 case 'l':

@@ -194,7 +194,7 @@ static int make_image(const Zygote *zygote, const ZygoteOptions *options) {
         /* After the image, which changes what a page is. */
         log_debug("pages of heavy runs: %ld",
                   touch_record(worker_record, (void *) options->warm_up));
-        if (confine_prepare(&options->view, options->venv) < 0)
+        if (confine_prepare(&options->view) < 0)
                 return fail(zygote, "workers could not be confined");
         return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail(zygote, "the zygote stays dumpable") : 0;
 }
