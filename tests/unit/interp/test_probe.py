@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from confined import SHARED, USUAL
 from supervisor import ALWAYS, PROBE, PROBED, REHEARSE, ROOT, SUBPROCESSES, frame, layers
 
 HEADER = (ROOT / "subprojects/wire/wire/probe.h").read_text()
@@ -199,3 +200,27 @@ def test_a_touched_worker_can_be_a_canary(zygote, target):
     worker.touch()
     outcomes, status = probe(worker, target.request(attempts=("NEW_PROCESS",)))
     assert outcomes["NEW_PROCESS"] > 0 and status == 0
+
+
+def test_in_a_cell_with_all_there_is_nothing_works(celled, target):
+    """The disk is not filled: it is the cell maker's to bound."""
+    has_landlock = ctypes.CDLL(None).syscall(444, None, 0, 1) > 0
+    names = (*USUAL, *(("landlock",) if has_landlock else ()), *SHARED, *(("uid",) if os.geteuid() == 0 else ()))
+    worker = celled.spawn(names, tasks=20)
+    outcomes, status = probe(worker, target.request(zygote=celled.zygote.process.pid, tasks=20, forbidden="MOUNT"))
+    assert worked(outcomes) == set()
+    assert {name for name in PROBES if outcomes[name] == SKIPPED} == {*FORBIDDEN, "DISK_QUOTA"}
+    assert status == -signal.SIGSYS
+
+
+def test_in_a_cell_the_outside_is_not_there(celled, target):
+    """By the namespaces alone; what they do not promise works."""
+    worker = celled.spawn(SHARED)
+    outcomes, _ = probe(worker, target.request(zygote=celled.zygote.process.pid))
+    outside = {"READ_SHADOW", "READ_SECRET", "LIST_WORK_FOLDERS", "LIST_PROCESSES", "SERVER_ENVIRONMENT", "SERVER_MEMORY",
+               "NEIGHBOUR_MEMORY", "WRITE_ROOT", "WRITE_SYSTEM", "WRITE_SHARED_FOLDER", "CHANGE_MODE_OUTSIDE", "OPEN_DEVICE",
+               "KERNEL_SETTING", "CONNECT_SERVER", "CONNECT_ABSTRACT", "CONNECT_NAMED", "SIGNAL_SERVER", "SIGNAL_ZYGOTE",
+               "SIGNAL_NEIGHBOUR", "OWN_PIPE_SIGNAL", "PIDFD_SERVER", "SERVER_SEGMENT", "TRACE_SERVER",
+               "READ_SERVER_MEMORY", "TAKE_DESCRIPTOR"}
+    assert {name for name in outside if outcomes[name] <= 0} == set()
+    assert {"INTERNET_SOCKET", "NEW_PROCESS", "ANONYMOUS_FILE", "BECOME_DUMPABLE"} <= worked(outcomes)
