@@ -27,6 +27,10 @@ static void set_text(char **text, const char *value) {
         *text = copy;
 }
 
+void generation_set_doing(Template *template, const char *text) {
+        set_text(&template->doing, text);
+}
+
 static uint64_t backoff_ns(const Template *template) {
         uint64_t ns = BACKOFF_FIRST_NS;
 
@@ -110,6 +114,11 @@ static bool needs_maker(const Template *template) {
         return template->has_cells || template->layers & mask;
 }
 
+void generation_on_maker_ready(Template *template) {
+        template->next_maker_is_ready = true;
+        check_started(template, start_zygote(template));
+}
+
 void generation_start(Template *template) {
         Pool *pool = template->pool;
 
@@ -167,7 +176,7 @@ static void serving_died(Template *template, const char *why) {
                           clock_now_ns() + backoff_ns(template));
 }
 
-static void promote(Template *template, const ZygoteReport *report) {
+void generation_promote(Template *template, const ZygoteReport *report) {
         Pool *pool = template->pool;
 
         if (template->zygote)
@@ -197,158 +206,17 @@ static void promote(Template *template, const ZygoteReport *report) {
         }
 }
 
-static void on_spawn_report(Template *template, const ZygoteReport *report) {
-        Pool *pool = template->pool;
-        Slot *slot;
-
-        if (report->slot >= pool->n_slots || pool->slots[report->slot].template != template ||
-            template->outstanding == 0 || pool->slots[report->slot].spawn_reported) {
-                serving_died(template, "zygote reported a worker that nobody asked for");
-                return;
-        }
-        slot = &pool->slots[report->slot];
-        slot->spawn_reported = true;
-        template->outstanding--;
-        timer_clear(&pool->timers, &template->spawn_timer);
-        if (template->outstanding > 0)
-                timer_set(&pool->timers, &template->spawn_timer,
-                          clock_now_ns() + SPAWN_REPORT_TIMEOUT_NS);
-
-        if (report->kind == ZYGOTE_SPAWN_FAILED) {
-                log_warning("template %s: cannot fork a worker: %s", template->config->name,
-                            strerror((int) report->value));
-                /* ENOMEM: also when the keeper of its cell has just died; the cell is made anew. */
-                spares_worker_failed(template);
-                slot_move(slot, SLOT_EV_EXIT);
-                return;
-        }
-        /* Its result pipe is watched from now on only: it may be ready before the zygote has said
-         * which process it is. */
-        if (worker_attach(&slot->worker, (pid_t) report->value) < 0 ||
-            pool_watch(pool, slot->worker.pidfd, SOURCE_EXIT, slot->number, 0) < 0 ||
-            (slot->worker.result_fd >= 0 &&
-             pool_watch(pool, slot->worker.result_fd, SOURCE_RESULT, slot->number, 0) < 0)) {
-                /* It cannot be supervised. Its pipes close, so it ends; the sweep waits for it. */
-                worker_kill(&slot->worker);
-                pool->sweep_wanted = true;
-                slot_move(slot, SLOT_EV_EXIT);
-                return;
-        }
-        /* It was given up while it was on its way. */
-        if (slot->state == SLOT_RETIRING)
-                worker_kill(&slot->worker);
-}
-
-static void on_report(Template *template, bool serves, const ZygoteReport *report) {
-        switch ((ZygoteReportKind) report->kind) {
-        case ZYGOTE_PROGRESS:
-                set_text(&template->doing, report->text);
-                log_info("template %s: %s after_ms=%jd", template->config->name, report->text,
-                         (intmax_t) report->value);
-                return;
-        case ZYGOTE_READY:
-                if (!serves)
-                        promote(template, report);
-                return;
-        case ZYGOTE_FAILED:
-                if (serves)
-                        serving_died(template, "zygote cannot go on");
-                else
-                        start_failed(template, report->text);
-                return;
-        case ZYGOTE_SPAWNED:
-        case ZYGOTE_SPAWN_FAILED:
-                if (serves)
-                        on_spawn_report(template, report);
-                return;
-        }
-        log_warning("template %s: its zygote sent an unknown report", template->config->name);
-}
-
-void generation_on_report(Template *template, unsigned generation) {
-        /* Large, and one thread only. */
-        static ZygoteReport report;
-
-        for (;;) {
-                bool serves = template->zygote && generation == template->zygote_generation;
-                Zygote *zygote = serves ? template->zygote : template->next_zygote;
-                int r;
-
-                if (!zygote || (!serves && generation != template->next_generation))
-                        return;
-                r = zygote_receive(zygote, &report);
-                if (r == ZYGOTE_NO_REPORT)
-                        return;
-                if (r == ZYGOTE_REPORT) {
-                        on_report(template, serves, &report);
-                        continue;
-                }
-                if (serves)
-                        serving_died(template, "zygote has died");
-                else
-                        start_failed(template, "it ended without saying why; see the log above");
-                return;
-        }
-}
-
-static void maker_failed(Template *template, bool serves, const char *why) {
+void generation_failed(Template *template, bool serves, const char *why) {
         if (serves)
                 serving_died(template, why);
         else
                 start_failed(template, why);
 }
 
-static void on_maker_report(Template *template, bool serves, unsigned generation,
-                            const CellReport *report, int *fds) {
-        char why[256];
-
-        switch ((CellReportKind) report->kind) {
-        case CELLS_READY:
-                if (serves || template->next_maker_is_ready)
-                        break;
-                template->next_maker_is_ready = true;
-                check_started(template, start_zygote(template));
-                return;
-        case CELLS_FAILED:
-                (void) snprintf(why, sizeof(why), "cell maker: %s: %s", report->text,
-                                strerror(report->error));
-                maker_failed(template, serves, why);
-                return;
-        case CELL_STARTED:
-        case CELL_MADE:
-        case CELL_FAILED:
-                if (cells_on_report(template, generation, report, fds) == 0)
-                        return;
-                break;
-        }
-        maker_failed(template, serves, "cell maker reported what it may not report");
-}
-
-void generation_on_cells(Template *template, unsigned generation) {
-        for (;;) {
-                CellReport report;
-                bool serves = template->maker && generation == template->zygote_generation;
-                CellMaker *maker = serves ? template->maker : template->next_maker;
-                int fds[_CELL_FDS];
-                int r;
-
-                if (!maker || (!serves && generation != template->next_generation))
-                        return;
-                r = cell_maker_receive(maker, &report, fds);
-                if (r == CELL_MAKER_NO_REPORT)
-                        return;
-                if (r != CELL_MAKER_REPORT) {
-                        maker_failed(template, serves, "cell maker has died");
-                        return;
-                }
-                on_maker_report(template, serves, generation, &report, fds);
-        }
-}
-
 void generation_on_hung_maker(Template *template, unsigned generation) {
         bool serves = template->maker && generation == template->zygote_generation;
 
-        maker_failed(template, serves, "cell maker does not answer and is replaced");
+        generation_failed(template, serves, "cell maker does not answer and is replaced");
 }
 
 CellMaker *generation_maker(const Template *template, unsigned *ret_generation) {

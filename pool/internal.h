@@ -219,6 +219,11 @@ void generation_start(Template *template);
 void generation_on_report(Template *template, unsigned generation);
 void generation_on_cells(Template *template, unsigned generation);
 void generation_on_hung_maker(Template *template, unsigned generation);
+/* What its reports lead to. why: which of its two processes, and what it did. */
+void generation_set_doing(Template *template, const char *text);
+void generation_on_maker_ready(Template *template);
+void generation_promote(Template *template, const ZygoteReport *report);
+void generation_failed(Template *template, bool serves, const char *why);
 /* The maker to ask for cells, or NULL, and the generation that they will be of. */
 CellMaker *generation_maker(const Template *template, unsigned *ret_generation);
 void generation_on_timer(Template *template);

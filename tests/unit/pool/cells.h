@@ -1,0 +1,130 @@
+#pragma once
+/* cells: a pool whose workers live in cells, where there are namespaces to be had. */
+
+#include "driver.h"
+
+static inline bool has_cells(void) {
+        return isolation_has_cells(driver.plan.layers);
+}
+
+static inline int open_isolated(void **state) {
+        if (driver_open(state) < 0)
+                return -1;
+        isolate(0);
+        return 0;
+}
+
+#define need_cells()                                                                               \
+        do {                                                                                       \
+                if (!has_cells())                                                                  \
+                        skip();                                                                    \
+        } while (0)
+
+/* Keepers have a name of their own, and their maker has not. */
+static inline size_t list_cell_processes(pid_t *pids, size_t n_max, bool keepers) {
+        size_t n = list_of_cells(pids, n_max, true), kept = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                char path[64], name[32] = "";
+                _autoclose_ int fd = -1;
+
+                (void) snprintf(path, sizeof(path), "/proc/%d/comm", pids[i]);
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+                if (read(fd, name, sizeof(name) - 1) < 0)
+                        continue;
+                if ((strcmp(name, "hatchery-cell\n") == 0) == keepers)
+                        pids[kept++] = pids[i];
+        }
+        return kept;
+}
+
+static inline pid_t only_cell_process(bool keeper) {
+        pid_t pids[16];
+
+        assert_int_equal(list_cell_processes(pids, N_ELEMENTS(pids), keeper), 1);
+        return pids[0];
+}
+
+#define only_keeper() only_cell_process(true)
+#define only_maker()  only_cell_process(false)
+
+static inline void kill_it(pid_t pid) {
+        assert_true(pid > 1);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+}
+
+/* … and its worker dies before anybody is told. */
+static inline void kill_it_and_see(pid_t keeper, pid_t worker) {
+        siginfo_t info;
+
+        kill_it(keeper);
+        assert_int_equal(waitid(P_PID, (id_t) worker, &info, WEXITED | WNOWAIT), 0);
+}
+
+static inline void see_started(Watched *watched) {
+}
+
+/* Submits a run, and returns when it has printed something. */
+static inline void start_run(Watched *watched, const char *code) {
+        watched->when_output = see_started;
+        submit(watched, code);
+        drive_until(watched->outputs > 0);
+}
+
+static inline void run_well(const char *code, const char *output) {
+        Watched watched = {0};
+
+        run(&watched, code);
+        assert_status(&watched, RUN_OK);
+        assert_string_equal(watched.out, output);
+}
+
+#define SLEEPS "import time\nprint(1, end='', flush=True)\ntime.sleep(1000)"
+
+#define SEES_NOTHING                                                                               \
+        "import os\n"                                                                              \
+        "print([n for d in ('/work', '/tmp', '/dev/shm') for n in os.listdir(d)])"
+
+#define LEAVES_A_DAEMON                                                                            \
+        "import os, subprocess\n"                                                                  \
+        "if os.fork() == 0:\n"                                                                     \
+        "    os.setsid()\n"                                                                        \
+        "    os.execv('/bin/sleep', ['sleep', '86429'])\n"                                         \
+        "import time\n"                                                                            \
+        "time.sleep(0.05)\n"                                                                       \
+        "print('left', flush=True)\n"
+
+/* The daemon above, wherever on this machine. */
+static inline pid_t find_daemon(void) {
+        DIR *proc = opendir("/proc");
+        struct dirent *entry;
+        pid_t found = 0;
+
+        assert_non_null(proc);
+        while (found == 0 && (entry = readdir(proc))) {
+                char path[300], text[64] = "";
+                _autoclose_ int fd = -1;
+
+                (void) snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+                if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 &&
+                    memmem(text, sizeof(text), "sleep\00086429", 11))
+                        found = (pid_t) strtol(entry->d_name, NULL, 10);
+        }
+        (void) closedir(proc);
+        return found;
+}
+
+static inline bool is_empty(void) {
+        TemplateState now = state_of_template();
+
+        return now.starting + now.idle + now.busy + now.retiring == 0;
+}
+
+static inline void allow_subprocesses(void) {
+        driver.template.subprocesses = true;
+        driver.template.limits.maximum[LIMIT_PROCESSES] = 20;
+        driver.template.limits.standard[LIMIT_PROCESSES] = 10;
+}
+
+#define cells_test(f) cmocka_unit_test_setup_teardown(f, open_isolated, driver_close)
