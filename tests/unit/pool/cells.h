@@ -85,13 +85,15 @@ static inline void run_well(const char *code, const char *output) {
         "import os\n"                                                                              \
         "print([n for d in ('/work', '/tmp', '/dev/shm') for n in os.listdir(d)])"
 
+/* The pipe ends when the program is executed. */
 #define LEAVES_A_DAEMON                                                                            \
-        "import os, subprocess\n"                                                                  \
+        "import os, time\n"                                                                        \
+        "r, w = os.pipe()\n"                                                                       \
         "if os.fork() == 0:\n"                                                                     \
         "    os.setsid()\n"                                                                        \
         "    os.execv('/bin/sleep', ['sleep', '86429'])\n"                                         \
-        "import time\n"                                                                            \
-        "time.sleep(0.05)\n"                                                                       \
+        "os.close(w)\n"                                                                            \
+        "os.read(r, 1)\n"                                                                          \
         "print('left', flush=True)\n"
 
 /* The daemon above, wherever on this machine. */
