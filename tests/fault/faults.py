@@ -80,6 +80,22 @@ def idle_pids(server):
     return server.workers()
 
 
+def makers(server):
+    """Of the processes of the cells, those that make them: a keeper has taken another name."""
+    found = []
+    for pid in server.makers_and_keepers():
+        try:
+            if Path(f"/proc/{pid}/comm").read_text().strip() != "hatchery-cell":
+                found.append(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
+def keepers(server):
+    return [pid for pid in server.makers_and_keepers() if pid not in makers(server)]
+
+
 def kill_and_wait(pids):
     """Until they are dead: a process that is only about to die may still take a run, which then says that it was killed."""
     for pid in pids:

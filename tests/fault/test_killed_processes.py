@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from faults import BARE, Under, idle_pids, kill_and_wait, kill_zygote, nothing_lost, replaced, start_marked
+from faults import BARE, Under, idle_pids, keepers, kill_and_wait, kill_zygote, makers, nothing_lost, replaced, start_marked
 from harness import proc
 from harness.aftermath import at_rest, counters, template, unharmed
 from harness.hatchery import eventually
@@ -64,14 +64,16 @@ def test_an_idle_worker_that_hangs(server):
 
 
 def test_a_storm_of_kills(server):
-    """Workers die at every moment of their lives: each answer is right, or says that its worker was killed."""
+    """Workers and keepers of cells die at every moment of their lives: each answer is right, or says that its worker
+    was killed."""
     over = threading.Event()
     zygote = server.zygote_pid()
+    spared = [zygote, *makers(server)]
     killed = []
 
     def storm():
         while not over.is_set():
-            kin = [pid for pid in proc.children(server.pid) if pid != zygote]
+            kin = [pid for pid in proc.children(server.pid) if pid not in spared]
             if kin:
                 pid = random.choice(kin)
                 try:
@@ -94,6 +96,43 @@ def test_a_storm_of_kills(server):
     assert killed and template(server)["zygote_pid"] == zygote
     at_rest(server)
     assert nothing_lost(server)
+
+
+# ── Cells ──
+
+
+def test_every_keeper_at_once(server):
+    """Their workers die with them; runs go to the next ones."""
+    if not keepers(server):
+        pytest.skip("no cells here")
+    for _ in range(3):
+        with unharmed(server, witness=False):
+            pids = idle_pids(server)
+            before = keepers(server)
+            kill_and_wait(before)
+            eventually(lambda: all(proc.state(pid) in (None, "Z", "X") for pid in pids), 10, "their workers are dead")
+            under = [Under(server, f"print({number})") for number in range(8)]
+            assert [one.result()["stdout"] for one in under] == [f"{number}\n" for number in range(8)]
+            at_rest(server)
+            assert not set(before) & set(keepers(server))
+
+
+def test_a_maker_of_cells_under_load(make_server):
+    """It is replaced together with its zygote; runs in flight go on in the cells that it has made."""
+    server = make_server(*BARE)
+    at_rest(server)
+    if not makers(server):
+        pytest.skip("no cells here")
+    under, _ = start_marked(server, 4, 1.5)
+    before = template(server)
+    os.kill(makers(server)[0], signal.SIGKILL)
+    waiting = [Under(server, f"print({n})") for n in range(12)]
+    assert [one.result()["stdout"] for one in under] == ["before\nafter\n"] * 4
+    assert [one.result()["stdout"] for one in waiting] == [f"{n}\n" for n in range(12)]
+    now = replaced(server, before)
+    assert now["restarts"] == before["restarts"] + 1
+    at_rest(server)
+    assert nothing_lost(server) and len(makers(server)) == 1
 
 
 # ── Zygotes ──

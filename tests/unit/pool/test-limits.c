@@ -75,6 +75,19 @@ static void test_statuses_are_spelled_as_the_interface_has_them(void **state) {
                 assert_string_equal(run_status_name((RunStatus) i), names[i]);
 }
 
+/* A run that may use all there is meets its limit before the end of the disk. */
+static void test_a_cell_holds_more_than_a_run_may_use(void **state) {
+        LimitPolicy policy = limit_policy_standard();
+
+        policy.maximum[LIMIT_DISK_MB] = 1;
+        assert_true(limits_cell_bytes(&policy) > 1 << 20);
+        assert_true(limits_cell_inodes(&policy) > 10000);
+        policy.maximum[LIMIT_DISK_MB] = limit_infos[LIMIT_DISK_MB].ceiling;
+        assert_true(limits_cell_bytes(&policy) > limit_infos[LIMIT_DISK_MB].ceiling << 20);
+        /* Files of 64 KiB fill it before the inodes run out. */
+        assert_true(limits_cell_inodes(&policy) * (64 << 10) > limits_cell_bytes(&policy));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_limit_is_within_its_bounds),
@@ -83,6 +96,7 @@ int main(void) {
                 cmocka_unit_test(test_a_run_without_limits_gets_the_standard),
                 cmocka_unit_test(test_policies_have_names),
                 cmocka_unit_test(test_statuses_are_spelled_as_the_interface_has_them),
+                cmocka_unit_test(test_a_cell_holds_more_than_a_run_may_use),
         };
 
         return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
