@@ -278,10 +278,11 @@ static int receive_command(int socket_fd, CellCommand *ret_command) {
         do
                 n = recv(socket_fd, ret_command, sizeof(*ret_command), MSG_TRUNC);
         while (n < 0 && errno == EINTR);
+        /* Reset: the supervisor has gone and had not read all that was said to it. */
+        if (n == 0 || (n < 0 && errno == ECONNRESET))
+                return 0;
         if (n < 0)
                 return raise_errno("receive a command");
-        if (n == 0)
-                return 0;
         if (n != sizeof(*ret_command) || ret_command->kind != CELL_MAKE)
                 return raise_error(-EBADMSG, "command of %zd bytes", n);
         return 1;

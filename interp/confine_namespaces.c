@@ -23,6 +23,8 @@ static LayerMask shared_layers;
 
 static LayerMask layer_of_namespace(int type) {
         switch (type) {
+        case CLONE_NEWUSER:
+                return layer_bit(LAYER_USER_NAMESPACE);
         case CLONE_NEWNET:
                 return layer_bit(LAYER_NET_NAMESPACE);
         case CLONE_NEWIPC:
@@ -92,10 +94,18 @@ int confine_pid_namespace_check(Confinement *confinement) {
         return confinement->fds[SPAWN_FD_PID_NAMESPACE] < 0 ? -EBADF : 0;
 }
 
-/* A plain user's cell: one mapped id, and process limits of its own (Linux 3.8; limits 5.14). It
- * gives every capability over the cell's other namespaces, which the next step needs. */
+/*
+ * A plain user's cell: one mapped id, and process limits of its own (Linux 3.8; limits 5.14). It
+ * gives every capability over the cell's other namespaces, which the next step needs. The cell
+ * maker decides whether cells have one (user_map.h): where all ids are mapped in the one that the
+ * zygote has joined, they have none, and the worker has inherited all that there is to be taken.
+ */
 int confine_user_namespace_enter(Confinement *confinement) {
-        return setns(confinement->fds[SPAWN_FD_USER_NAMESPACE], CLONE_NEWUSER) < 0 ? -errno : 0;
+        int fd = confinement->fds[SPAWN_FD_USER_NAMESPACE];
+
+        if (fd < 0)
+                return shared_layers & layer_bit(LAYER_USER_NAMESPACE) ? 0 : -EBADF;
+        return setns(fd, CLONE_NEWUSER) < 0 ? -errno : 0;
 }
 
 /* A root directory of its own, with nothing in it but what runs need (Linux 3.8 for setns). From

@@ -263,10 +263,11 @@ static int receive_command(int socket_fd, SpawnCommand *ret_command, int ret_fds
         do
                 n = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
         while (n < 0 && errno == EINTR);
+        /* Reset: the supervisor has gone and had not read all that was said to it. */
+        if (n == 0 || (n < 0 && errno == ECONNRESET))
+                return 0;
         if (n < 0)
                 return raise_errno("receive a command");
-        if (n == 0)
-                return 0;
 
         header = CMSG_FIRSTHDR(&message);
         n_fds = _SPAWN_FDS_ALWAYS + (size_t) __builtin_popcount(ret_command->optional_fds);

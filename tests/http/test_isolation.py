@@ -32,8 +32,8 @@ def folders():
         yield ["--work-directory", top / "work", "--state-directory", top / "state"]
 
 
-def hatchery(*arguments, env=None):
-    return subprocess.run([program(), *map(str, arguments)], capture_output=True, text=True, timeout=120,
+def hatchery(*arguments, env=None, through=()):
+    return subprocess.run([*through, program(), *map(str, arguments)], capture_output=True, text=True, timeout=120,
                           env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **(env or {})})
 
 
@@ -297,6 +297,25 @@ def test_check_of_what_is_not_enough(folders):
     assert re.search(r"^  seccomp +off", done.stdout, re.M)
     assert "strict: not met, because seccomp is off" in done.stdout
     assert "would not start" in done.stdout
+
+
+# As containers have their root: other namespaces only inside of a user namespace.
+NO_ADMINISTRATOR = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+
+
+@pytest.mark.parametrize("through", [
+    pytest.param((), id="as-started"),
+    pytest.param(NO_ADMINISTRATOR, id="root-without-rights",
+                 marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can give its rights up"))])
+@pytest.mark.parametrize("off", ["", "pidns", "mountns", "pidns,mountns", "uid", "userns", "pidns,mountns,userns"])
+def test_check_of_some_namespaces(folders, through, off):
+    """Which of them there are is one thing; that workers can be made with them, in any mixture, is another."""
+    done = hatchery("check", *folders, *BARE, "--isolation", "best-effort", "--layers-off", off, through=through)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    shown = re.search(r"^    seen to hold: (.*)$", done.stdout, re.M)[1].split(", ")
+    for name in ("userns", "pidns", "mountns", "netns"):
+        is_on = re.search(rf"^  {name} +on ", done.stdout, re.M) is not None
+        assert is_on == (name in shown), (name, done.stdout)
 
 
 def test_check_of_less(folders):
