@@ -255,11 +255,14 @@ void slot_on_keeper_exit(Slot *slot);
 void slot_on_cell_timer(Slot *slot);
 
 /* slot_cgroup.c */
+/* Finds the tree, where the plan wants groups. Fails when there is none any more. */
+_must_check_ int cgroups_open(Pool *pool);
+/* Removes all groups, when nobody is in them any more. */
+void cgroups_close(Pool *pool);
 /* Of these layers, those that workers of such a template can have with that tree. */
 LayerMask cgroups_layers(const CgroupTree *tree, const TemplateConfig *config, LayerMask layers);
 /* All of these do nothing for slots that have no group. */
 _must_check_ int slot_make_cgroup(Slot *slot);
-void slot_remove_cgroup(Slot *slot);
 /* Adds its descriptors to a spawn command. */
 void slot_add_cgroup(const Slot *slot, SpawnCommand *command, int fds[_SPAWN_FDS]);
 /* Sets what the slot's run may use. */

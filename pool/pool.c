@@ -122,19 +122,6 @@ static int init_templates(Pool *pool) {
         return 0;
 }
 
-/* What the survey has found before may have gone; then the plan is void. */
-static int open_cgroups(Pool *pool) {
-        const IsolationPlan *plan = pool->config.isolation;
-        int r;
-
-        if (!plan || !(plan->layers & layer_bit(LAYER_CGROUP)))
-                return 0;
-        r = cgroup_tree_open(&pool->cgroups);
-        if (r == 0 && pool->cgroups.version == 0)
-                r = raise_error(-pool->cgroups.error, "%s", pool->cgroups.tried);
-        return r;
-}
-
 static int init_descriptors(Pool *pool) {
         int r;
 
@@ -185,7 +172,7 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
         if (r == 0)
                 r = canary_open(&pool->targets, &pool->workspace, config->probe_port);
         if (r == 0)
-                r = open_cgroups(pool);
+                r = cgroups_open(pool);
         if (r == 0)
                 r = init_templates(pool);
         if (r < 0)
@@ -245,11 +232,7 @@ Pool *pool_free(Pool *pool) {
         }
         if (pool->templates && pool->slots && pool->timers.timers)
                 wait_for_strays(pool);
-        for (unsigned i = 0; pool->slots && i < pool->n_slots; i++) {
-                if (pool->slots[i].template)
-                        slot_remove_cgroup(&pool->slots[i]);
-        }
-        cgroup_tree_close(&pool->cgroups);
+        cgroups_close(pool);
         canary_close(&pool->targets);
         workspace_close(&pool->workspace);
         timer_heap_done(&pool->timers);

@@ -18,6 +18,30 @@
 /* A group that is not empty after so many looks, 100 ms apart, never will be. */
 #define LOOKS_MAX 50
 
+int cgroups_open(Pool *pool) {
+        const IsolationPlan *plan = pool->config.isolation;
+        int r;
+
+        if (!plan || !(plan->layers & layer_bit(LAYER_CGROUP)))
+                return 0;
+        r = cgroup_tree_open(&pool->cgroups);
+        /* The survey had found some; the plan is void. */
+        if (r == 0 && pool->cgroups.version == 0)
+                r = raise_error(-pool->cgroups.error, "%s", pool->cgroups.tried);
+        return r;
+}
+
+void cgroups_close(Pool *pool) {
+        for (unsigned i = 0; pool->slots && i < pool->n_slots; i++) {
+                Slot *slot = &pool->slots[i];
+
+                /* Those that were never set up have no template. */
+                if (slot->template && slot_cgroup_exists(&slot->cgroup))
+                        cgroup_remove_slot(&pool->cgroups, slot->number, &slot->cgroup);
+        }
+        cgroup_tree_close(&pool->cgroups);
+}
+
 LayerMask cgroups_layers(const CgroupTree *tree, const TemplateConfig *config, LayerMask layers) {
         LayerMask group = layer_bit(LAYER_CGROUP);
 
@@ -51,11 +75,6 @@ int slot_make_cgroup(Slot *slot) {
                 &slot->template->pool->cgroups, slot->number,
                 group_bytes(limits->standard[LIMIT_MEMORY_MB], limits->standard[LIMIT_DISK_MB]),
                 template_tasks(slot->template), &slot->cgroup);
-}
-
-void slot_remove_cgroup(Slot *slot) {
-        if (has_group(slot))
-                cgroup_remove_slot(&slot->template->pool->cgroups, slot->number, &slot->cgroup);
 }
 
 void slot_add_cgroup(const Slot *slot, SpawnCommand *command, int fds[_SPAWN_FDS]) {

@@ -287,6 +287,26 @@ static void test_off_keeps_limits_only(void **state) {
         assert_int_equal(found.layers, BIT(RLIMITS));
 }
 
+/* Workers that are born in groups of version 2 cannot have a namespace around them. */
+static void test_groups_of_version_2_go_without_their_namespace(void **state) {
+        static const LayerState wanted[] = {LAYER_ON, LAYER_ON, LAYER_NOT_NEEDED};
+        IsolationConfig without = strict;
+
+        without.off = BIT(CGROUP);
+        for (int version = 0; version <= 2; version++) {
+                IsolationSurvey survey = survey_of(place_named("root"));
+                IsolationPlan found;
+
+                survey.cgroup_version = version;
+                assert_int_equal(
+                        isolation_plan(&strict, &survey, &found, refusal, sizeof(refusal)), 0);
+                assert_int_equal(found.states[LAYER_CGROUP_NAMESPACE], wanted[version]);
+                assert_int_equal(
+                        isolation_plan(&without, &survey, &found, refusal, sizeof(refusal)), 0);
+                assert_int_equal(found.states[LAYER_CGROUP_NAMESPACE], LAYER_ON);
+        }
+}
+
 static void test_refusal_is_cut(void **state) {
         IsolationSurvey survey = survey_of(place_named("a user in a container without anything"));
         IsolationPlan found;
@@ -362,6 +382,7 @@ int main(void) {
                 cmocka_unit_test(test_followers_of_no_new_privs),
                 cmocka_unit_test(test_followers_of_userns),
                 cmocka_unit_test(test_off_keeps_limits_only),
+                cmocka_unit_test(test_groups_of_version_2_go_without_their_namespace),
                 cmocka_unit_test(test_refusal_is_cut),
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_survey_finds_what_is_here),
