@@ -298,8 +298,8 @@ static void test_groups_of_version_2_go_without_their_namespace(void **state) {
                 IsolationPlan found;
 
                 survey.cgroup_version = version;
-                assert_int_equal(
-                        isolation_plan(&strict, &survey, &found, refusal, sizeof(refusal)), 0);
+                assert_int_equal(isolation_plan(&strict, &survey, &found, refusal, sizeof(refusal)),
+                                 0);
                 assert_int_equal(found.states[LAYER_CGROUP_NAMESPACE], wanted[version]);
                 assert_int_equal(
                         isolation_plan(&without, &survey, &found, refusal, sizeof(refusal)), 0);
