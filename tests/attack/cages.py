@@ -4,6 +4,8 @@ want the same."""
 import os
 from collections import OrderedDict
 
+import pytest
+
 from harness.aftermath import at_rest, unharmed
 from harness.hatchery import SMALL_POOL, Hatchery
 from harness.isolation import all_layers, layers_on
@@ -20,6 +22,7 @@ ARGUMENTS = (*SMALL_POOL, "--imports", "", "--log-level", "warning", "--no-acces
 class Cages:
     def __init__(self):
         self.servers = OrderedDict()  # the one used last at the end
+        self.failures = {}  # what could not be started, and why: once is enough
         self.started = 0
 
     def get(self, layers, subprocesses=False):
@@ -29,10 +32,16 @@ class Cages:
         if server and not server.is_alive():
             self._end(key)
             server = None
+        if key in self.failures:
+            pytest.fail(f"there is no such server, as the first test that wanted it has shown: {self.failures[key]}")
         if not server:
             while len(self.servers) >= ALIVE_MAX:
                 self._end(next(iter(self.servers)))
-            server = self.servers[key] = self._start(layers, subprocesses)
+            try:
+                server = self.servers[key] = self._start(layers, subprocesses)
+            except AssertionError as problem:
+                self.failures[key] = str(problem)[:1000]
+                raise
         self.servers.move_to_end(key)
         return server
 
@@ -46,8 +55,12 @@ class Cages:
         if subprocesses:
             arguments += ["--subprocesses", "--max-processes", "16"]
         server = Hatchery(*arguments, env={"DATABASE_PASSWORD": "canary-4711"})
-        server.layers = layers_on(server)
-        server.baseline = at_rest(server)
+        try:
+            server.layers = layers_on(server)
+            server.baseline = at_rest(server)
+        except AssertionError:
+            server.close()
+            raise
         return server
 
     def _end(self, key):

@@ -49,7 +49,7 @@ class Scene:
         self.left_behind = self._file(Path("/tmp") / f"hatchery-left-{os.getpid()}", 0o644)
         self._listen()
         self.victim = subprocess.Popen([sys.executable, "-S", "-c", VICTIM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       env={"SECRET": SECRET})
+                                       env={"SECRET": SECRET}, start_new_session=True)
         self.victim_address = int(self.victim.stdout.readline().split()[0])
 
     @staticmethod

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.hatchery import eventually
-from harness.isolation import has_cells
+from harness.isolation import NAMESPACES, layers_on
 
 # Store that the C library keeps, not what leaks: drift over many runs is tested apart.
 RSS_SLACK_KB = 64 << 10
@@ -49,37 +49,32 @@ def is_full(server):
 def quiet_snapshot(server):
     """Nobody talks to the server meanwhile: the connection that was closed last is still its for a moment."""
     snapshots = []
-    for _ in range(10):
+    for _ in range(5):
         snapshots.append(server.snapshot())
-        time.sleep(0.005)
+        time.sleep(0.004)
     return min(snapshots, key=lambda snapshot: snapshot.fds or 0)
 
 
 def children_at_rest(server):
-    """A zygote and a worker in each slot; where these live in cells, a maker and a keeper of each as well."""
-    workers = template(server)["workers"]
-    return (workers + 1) * (2 if has_cells(server) else 1)
-
-
-def work_entries_at_rest(server):
-    """One folder for the server and one for its trash; where there are no cells, three more for each slot."""
-    return 2 + (0 if has_cells(server) else 3 * template(server)["workers"])
+    """A zygote and a worker in each slot; one maker of namespaces where there are any, and a keeper of each cell."""
+    workers, layers = template(server)["workers"], layers_on(server)
+    return 1 + workers + bool(layers & NAMESPACES) + (workers if layers & {"pidns", "mountns"} else 0)
 
 
 def at_rest(server, seconds=20):
-    """What the server holds once every slot has an idle worker, and all that was thrown away is gone."""
+    """What the server holds once every slot has an idle worker, and all that was thrown away is gone: two looks are alike."""
     last = []
 
     def steady():
         try:
-            last[:] = [quiet_snapshot(server)] if is_full(server) else []
+            last[:] = [*last[-1:], quiet_snapshot(server)] if is_full(server) else []
         except FileNotFoundError:  # the work directory is being emptied
             return False
-        return last and last[0].zombies == 0 and last[0].work_entries == work_entries_at_rest(server) and \
-            last[0].children == children_at_rest(server)
+        return len(last) == 2 and last[1].zombies == 0 and last[1].children == children_at_rest(server) and \
+            last[0].work_entries == last[1].work_entries
 
     eventually(steady, seconds, lambda: f"the pool comes to rest; lately: {last}, {template(server)}")
-    return last[0]
+    return last[1]
 
 
 class Witness(threading.Thread):
@@ -199,7 +194,7 @@ def unharmed(server, uid_base=0, baseline=None, witness=True):
     now, state = counters(server), template(server)
     assert (state["zygote_pid"], state["restarts"]) == (zygote["zygote_pid"], zygote["restarts"]), "the zygote was replaced"
     assert (now["runs"]["lost"], now["quarantined"]) == (before["runs"]["lost"], before["quarantined"])
-    assert (after.fds, after.threads, after.children, mounts(server)) == \
-        (baseline.fds, baseline.threads, baseline.children, []), f"{baseline} → {after}"
+    assert (after.fds, after.threads, after.children, after.work_entries, mounts(server)) == \
+        (baseline.fds, baseline.threads, baseline.children, baseline.work_entries, []), f"{baseline} → {after}"
     assert after.rss_kb < baseline.rss_kb + RSS_SLACK_KB, f"{baseline} → {after}"
     assert left_on_the_host(server, uid_base) <= littered

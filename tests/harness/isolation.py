@@ -6,6 +6,9 @@ from functools import lru_cache
 from harness.hatchery import ROOT
 
 
+NAMESPACES = frozenset(["userns", "pidns", "mountns", "netns", "ipcns", "utsns", "cgroupns"])
+
+
 @lru_cache(maxsize=None)
 def all_layers():
     """Every name, in the order of subprojects/wire/wire/layers.c."""
@@ -14,7 +17,7 @@ def all_layers():
 
 
 def isolation(server):
-    return server.get("/health").json().get("isolation", {"layers": {}})
+    return server.get("/health").json()["isolation"]
 
 
 def states(server):

@@ -78,16 +78,17 @@ ESCAPES = [
                 try: os.unlink(name)
                 except OSError: pass
         """, "mountns landlock", seen=_left_behind),
-    *[Escape(f"T213 leave something in {folder}", f"open('{folder}/' + MARK, 'w').write('x'); escaped()", "mountns landlock",
+    *[Escape(f"T213 leave something in {folder}", f"open('{folder}/' + MARK, 'w').write('x')", "mountns landlock",
              seen=_left_behind) for folder in ("/tmp", "/var/tmp", "/dev/shm")],
     Escape("T213 read what another program left in /tmp", "open(LEFT_BEHIND).read(); escaped()",
            "mountns landlock"),
+    # Of 16 MiB each. Where groups are of version 1, only templates with subprocesses have them.
     Escape("T029 memory in files that no folder holds", """
-        for _ in range(5):
+        for _ in range(14):
             fd = os.memfd_create("x")
             for _ in range(16): os.write(fd, bytes(1 << 20))
         escaped()
-        """, "seccomp cgroup", limits={"memory_mb": 32, "disk_mb": 16}),
+        """, "seccomp cgroup", subprocesses=True, limits={"memory_mb": 32}),
     Escape("T071 open by a handle", """
         handle = (ctypes.c_int * 34)(128)
         mount = ctypes.c_int()
@@ -99,14 +100,18 @@ ESCAPES = [
            "uid mountns landlock", who="root"),
     Escape("T071 change a control group", "if CGROUP_FILE: os.open(CGROUP_FILE, os.O_WRONLY); escaped()\n"
            "else: not_here('a control group that can be written')", "uid mountns landlock", who="root"),
-    Escape("T031 make itself the last one to be killed for memory", "open('/proc/self/oom_score_adj', 'w').write('-1')\nescaped()",
-           "capabilities uid mountns landlock", who="root"),
+    Escape("T031 make itself the last one to be killed for memory", "os.write(os.open('/proc/self/oom_score_adj', os.O_WRONLY), b'-1')\n"
+           "escaped()", "capabilities uid mountns landlock", who="root"),
     Escape("T091 watch files", "attempt('inotify_init1', 0)", "seccomp"),
     Escape("T091 watch the whole system", "attempt('fanotify_init', 0, 0)", "seccomp capabilities uid", who="root"),
     Escape("T219 see the folders of other runs", """
         if sum(len(folders) for _, folders, _ in os.walk(WORK)) > 1: escaped()
         """, "uid mountns landlock"),
-    Escape("T219 read the server's state", "os.listdir(STATE); escaped()", "uid mountns landlock"),
+    Escape("T219 read the server's state", """
+        for name in os.listdir(STATE):
+            try: os.read(os.open(os.path.join(STATE, name), os.O_RDONLY), 1); escaped(name)
+            except OSError as problem: print(problem)
+        """, "uid mountns landlock"),
     Escape("T155 see what is mounted", "if open('/proc/self/mountinfo').read(): escaped()", "mountns landlock"),
     Escape("T155 see its control groups", """
         if [line for line in open("/proc/self/cgroup") if line.rstrip().split(":", 2)[2] != "/"]: escaped()

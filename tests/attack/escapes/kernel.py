@@ -40,10 +40,10 @@ def _privileged(name, code, by=PRIVILEGED):
 
 ESCAPES = [
     # ── What outlives a run ──
-    Escape("T159 shared memory", "attempt('shmget', KEY, 4096, 0o1666)", "seccomp ipcns", seen=_in_table("shm", "-M")),
-    Escape("T159 messages", "attempt('msgget', KEY, 0o1666)", "seccomp ipcns", seen=_in_table("msg", "-Q")),
-    Escape("T159 semaphores", "attempt('semget', KEY, 1, 0o1666)", "seccomp ipcns", seen=_in_table("sem", "-S")),
-    Escape("T159 a message queue", "attempt('mq_open', MARK.encode(), 0o102, 0o666, None)", "seccomp ipcns rlimits", seen=_queue),
+    Escape("T159 shared memory", "call('shmget', KEY, 4096, 0o1666)", "seccomp ipcns", seen=_in_table("shm", "-M")),
+    Escape("T159 messages", "call('msgget', KEY, 0o1666)", "seccomp ipcns", seen=_in_table("msg", "-Q")),
+    Escape("T159 semaphores", "call('semget', KEY, 1, 0o1666)", "seccomp ipcns", seen=_in_table("sem", "-S")),
+    Escape("T159 a message queue", "call('mq_open', MARK.encode(), 0o102, 0o666, None)", "seccomp ipcns rlimits", seen=_queue),
     _plain("T158 keep a key", "attempt('add_key', b'user', b'hatchery', b'x', 1, -2)"),
     _plain("T158 see the session's keys", "attempt('keyctl', 0, -3, 1)"),
     # ── Mounts and namespaces ──
