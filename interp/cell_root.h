@@ -12,8 +12,6 @@
 #include "kit/cleanup.h"
 #include "wire/cells.h"
 
-#define CELL_HOST_NAME "hatchery"
-
 typedef struct CellRoot {
         int writable_fd; /* the same tmpfs by a mount that is not read-only and in no namespace */
         uint32_t uids[1024];

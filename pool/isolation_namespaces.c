@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "wire/cells.h"
+
 /* ── Entering a user namespace ── */
 
 static int write_file(Trial *trial, const char *path, const char *text) {
@@ -145,6 +147,11 @@ static int make_shared_namespace(Trial *trial) {
         if (attempt(trial, namespaces[trial->layer].making,
                     unshare(namespaces[trial->layer].flag)) < 0)
                 return -1;
+        /* Without a name of its own it would say the host's. Podman's policy lets a namespace be
+         * made, and no name be set in it. */
+        if (trial->layer == LAYER_UTS_NAMESPACE &&
+            attempt(trial, "sethostname", sethostname(CELL_HOST_NAME, strlen(CELL_HOST_NAME))) < 0)
+                return -1;
         return open_namespace(trial, "self", namespaces[trial->layer].name, &trial->fd);
 }
 
@@ -220,8 +227,9 @@ static int have_made(Trial *trial, int (*make)(Trial *trial)) {
         pid_t maker;
         int status = 1;
 
-        maker = (pid_t) syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-        if (attempt(trial, "fork", maker) < 0)
+        /* Nothing is written down from here on until the maker has ended: it does that itself. */
+        if (attempt(trial, "fork",
+                    maker = (pid_t) syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0)) < 0)
                 return -1;
         if (maker == 0) {
                 bool enters = trial->needs_user_namespace && trial->layer != LAYER_USER_NAMESPACE;

@@ -25,6 +25,9 @@
 
 #include "wire/layers.h"
 
+/* What all of them have for a host name. */
+#define CELL_HOST_NAME "hatchery"
+
 /* Descriptors that come with CELLS_READY: one for each of these in the report's layers, in this
  * order. */
 #define CELLS_SHARED_LAYERS                                                                        \

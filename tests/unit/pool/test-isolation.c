@@ -1,13 +1,11 @@
 /* The plan, for every kind of place that a server may find itself in; and what it says when that is
- * not enough. And the survey: that what it finds here is what can be done here. */
+ * not enough. */
 
 #include "pool/isolation.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "helpers.h"
 
@@ -327,48 +325,6 @@ static void test_names(void **state) {
         assert_string_equal(layer_state_name(LAYER_NOT_NEEDED), "not needed");
 }
 
-/* ── The survey ── */
-
-static void test_survey_finds_what_is_here(void **state) {
-        IsolationSurvey survey;
-
-        assert_int_equal(isolation_survey(&strict, &survey), 0);
-        assert_int_equal(survey.is_root, geteuid() == 0);
-        assert_true(strlen(survey.kernel) > 0);
-        for (unsigned layer = 0; layer < _LAYERS; layer++)
-                assert_non_null(survey.layers[layer].tried);
-        /* Every Linux that this runs on has them for everybody. */
-        assert_int_equal(survey.layers[LAYER_RLIMITS].error, 0);
-        assert_int_equal(survey.layers[LAYER_NO_NEW_PRIVILEGES].error, 0);
-        assert_int_equal(survey.layers[LAYER_NOT_DUMPABLE].error, 0);
-        assert_int_equal(survey.layers[LAYER_OOM_SCORE].error, 0);
-        assert_int_equal(survey.landlock_abi > 0, survey.layers[LAYER_LANDLOCK].error == 0);
-}
-
-/* All trials are made elsewhere: nothing of them stays here, not even a process. */
-static void test_survey_leaves_no_trace(void **state) {
-        IsolationSurvey survey;
-
-        assert_int_equal(isolation_survey(&strict, &survey), 0);
-        assert_int_equal(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
-        assert_int_equal(prctl(PR_GET_SECCOMP), 0);
-        assert_int_equal(prctl(PR_GET_DUMPABLE), 1);
-        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-        assert_int_equal(errno, ECHILD);
-}
-
-/* The server is not dumpable, which must not make it look as if less were to be had. */
-static void test_survey_of_a_process_that_is_not_dumpable(void **state) {
-        IsolationSurvey before, after;
-
-        assert_int_equal(isolation_survey(&strict, &before), 0);
-        assert_int_equal(prctl(PR_SET_DUMPABLE, 0), 0);
-        assert_int_equal(isolation_survey(&strict, &after), 0);
-        assert_int_equal(prctl(PR_SET_DUMPABLE, 1), 0);
-        for (unsigned layer = 0; layer < _LAYERS; layer++)
-                assert_int_equal(before.layers[layer].error, after.layers[layer].error);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_place),
@@ -385,9 +341,6 @@ int main(void) {
                 cmocka_unit_test(test_groups_of_version_2_go_without_their_namespace),
                 cmocka_unit_test(test_refusal_is_cut),
                 cmocka_unit_test(test_names),
-                cmocka_unit_test(test_survey_finds_what_is_here),
-                cmocka_unit_test(test_survey_leaves_no_trace),
-                cmocka_unit_test(test_survey_of_a_process_that_is_not_dumpable),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,104 @@
+/* The survey: that what it finds here is what can be done here. */
+
+#include "pool/isolation.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "helpers.h"
+
+static const IsolationConfig strict = {.mode = ISOLATION_STRICT, .worker_uid_base = 58000};
+
+static void test_survey_finds_what_is_here(void **state) {
+        IsolationSurvey survey;
+
+        assert_int_equal(isolation_survey(&strict, &survey), 0);
+        assert_int_equal(survey.is_root, geteuid() == 0);
+        assert_true(strlen(survey.kernel) > 0);
+        for (unsigned layer = 0; layer < _LAYERS; layer++)
+                assert_non_null(survey.layers[layer].tried);
+        /* Every Linux that this runs on has them for everybody. */
+        assert_int_equal(survey.layers[LAYER_RLIMITS].error, 0);
+        assert_int_equal(survey.layers[LAYER_NO_NEW_PRIVILEGES].error, 0);
+        assert_int_equal(survey.layers[LAYER_NOT_DUMPABLE].error, 0);
+        assert_int_equal(survey.layers[LAYER_OOM_SCORE].error, 0);
+        assert_int_equal(survey.landlock_abi > 0, survey.layers[LAYER_LANDLOCK].error == 0);
+}
+
+/* All trials are made elsewhere: nothing of them stays here, not even a process. */
+static void test_survey_leaves_no_trace(void **state) {
+        IsolationSurvey survey;
+
+        assert_int_equal(isolation_survey(&strict, &survey), 0);
+        assert_int_equal(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
+        assert_int_equal(prctl(PR_GET_SECCOMP), 0);
+        assert_int_equal(prctl(PR_GET_DUMPABLE), 1);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        assert_int_equal(errno, ECHILD);
+}
+
+/* The server is not dumpable, which must not make it look as if less were to be had. */
+static void test_survey_of_a_process_that_is_not_dumpable(void **state) {
+        IsolationSurvey before, after;
+
+        assert_int_equal(isolation_survey(&strict, &before), 0);
+        assert_int_equal(prctl(PR_SET_DUMPABLE, 0), 0);
+        assert_int_equal(isolation_survey(&strict, &after), 0);
+        assert_int_equal(prctl(PR_SET_DUMPABLE, 1), 0);
+        for (unsigned layer = 0; layer < _LAYERS; layer++)
+                assert_int_equal(before.layers[layer].error, after.layers[layer].error);
+}
+
+/* As podman's policy has it. */
+static void refuse_host_names(void) {
+        struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sethostname, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        const struct sock_fprog program = {N_ELEMENTS(filter), filter};
+
+        assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* A namespace in which no name can be set keeps the host's. */
+static void test_survey_sets_a_host_name(void **state) {
+        IsolationSurvey before, after;
+        pid_t pid;
+        int status;
+
+        assert_int_equal(isolation_survey(&strict, &before), 0);
+        if (before.layers[LAYER_UTS_NAMESPACE].error != 0)
+                skip();
+        pid = fork();
+        if (pid == 0) {
+                const LayerFinding *finding = &after.layers[LAYER_UTS_NAMESPACE];
+
+                refuse_host_names();
+                _exit(isolation_survey(&strict, &after) == 0 && finding->error == EPERM &&
+                                      strcmp(finding->tried, "sethostname") == 0
+                              ? 0
+                              : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_survey_finds_what_is_here),
+                cmocka_unit_test(test_survey_leaves_no_trace),
+                cmocka_unit_test(test_survey_of_a_process_that_is_not_dumpable),
+                cmocka_unit_test(test_survey_sets_a_host_name),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
