@@ -39,6 +39,12 @@ def is_same_alive(pid, start):
 
 
 def children(parent):
+    """As the kernel lists them for each thread; where it does not (CONFIG_PROC_CHILDREN), by asking every process."""
+    try:
+        threads = os.listdir(f"/proc/{parent}/task")
+        return [int(pid) for thread in threads for pid in Path(f"/proc/{parent}/task/{thread}/children").read_text().split()]
+    except OSError:
+        pass
     found = []
     for pid in pids():
         fields = _stat(pid)
