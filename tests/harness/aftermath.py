@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.hatchery import eventually
-from harness.isolation import NAMESPACES, layers_on
+from harness.isolation import NAMESPACES, OF_CELLS, layers_on
 
 # Store that the C library keeps, not what leaks: drift over many runs is tested apart.
 RSS_SLACK_KB = 64 << 10
@@ -58,7 +58,7 @@ def quiet_snapshot(server):
 def children_at_rest(server):
     """A zygote and a worker in each slot; one maker of namespaces where there are any, and a keeper of each cell."""
     workers, layers = template(server)["workers"], layers_on(server)
-    return 1 + workers + bool(layers & NAMESPACES) + (workers if layers & {"pidns", "mountns"} else 0)
+    return 1 + workers + bool(layers & NAMESPACES) + (workers if layers & OF_CELLS else 0)
 
 
 def at_rest(server, seconds=20):

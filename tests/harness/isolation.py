@@ -7,6 +7,8 @@ from harness.hatchery import ROOT
 
 
 NAMESPACES = frozenset(["userns", "pidns", "mountns", "netns", "ipcns", "utsns", "cgroupns"])
+# Those that each cell has for itself; the others are shared by all cells of a maker.
+OF_CELLS = frozenset(["userns", "pidns", "mountns"])
 
 
 @lru_cache(maxsize=None)

@@ -5,12 +5,14 @@ where it must work, since an attack that never works proves nothing; and with ea
 The numbers (T071) group what belongs together.
 """
 
+import os
 import platform
 import socket
 import textwrap
 from dataclasses import dataclass, field
 
 from escapes.numbers import NUMBERS
+from harness.isolation import NAMESPACES
 
 PRELUDE = """
 import ctypes, errno, os
@@ -71,6 +73,9 @@ class Defender:
         # Neither is to be had without: a filter could fool a set-uid program.
         if layers & {"seccomp", "landlock"}:
             layers |= {"no_new_privs"}
+        # A plain user makes namespaces in a user namespace only.
+        if layers & NAMESPACES and os.geteuid() != 0:
+            layers |= {"userns"}
         return Defender(layers, int(abi or 0), who)
 
     def __str__(self):
