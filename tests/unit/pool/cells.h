@@ -96,7 +96,32 @@ static inline void run_well(const char *code, const char *output) {
         "os.read(r, 1)\n"                                                                          \
         "print('left', flush=True)\n"
 
-/* The daemon above, wherever on this machine. */
+static inline pid_t parent_of(pid_t pid) {
+        char path[64], text[512] = "";
+        const char *rest;
+        int parent = 0;
+        _autoclose_ int fd = -1;
+
+        (void) snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+                return 0;
+        rest = strrchr(text, ')');
+        return rest && sscanf(rest, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static inline bool is_daemon(const char *pid) {
+        char path[300], text[64] = "";
+        _autoclose_ int fd = -1;
+
+        (void) snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 &&
+               memmem(text, sizeof(text), "sleep\00086429", 11);
+}
+
+/* The daemon above. The same test may be under way elsewhere on this machine: ours is a child of a
+ * worker, a keeper or, where there are no cells, of us. */
 static inline pid_t find_daemon(void) {
         DIR *proc = opendir("/proc");
         struct dirent *entry;
@@ -104,14 +129,13 @@ static inline pid_t find_daemon(void) {
 
         assert_non_null(proc);
         while (found == 0 && (entry = readdir(proc))) {
-                char path[300], text[64] = "";
-                _autoclose_ int fd = -1;
+                pid_t pid = (pid_t) strtol(entry->d_name, NULL, 10), parent;
 
-                (void) snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-                fd = open(path, O_RDONLY | O_CLOEXEC);
-                if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 &&
-                    memmem(text, sizeof(text), "sleep\00086429", 11))
-                        found = (pid_t) strtol(entry->d_name, NULL, 10);
+                if (pid <= 0 || !is_daemon(entry->d_name))
+                        continue;
+                parent = parent_of(pid);
+                if (parent == getpid() || parent_of(parent) == getpid())
+                        found = pid;
         }
         (void) closedir(proc);
         return found;
