@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -267,9 +268,13 @@ int cells_on_report(Template *template, unsigned generation, const CellReport *r
 
         if (slot && slot->template == template && slot->cell.generation == generation) {
                 if (report->kind == CELL_FAILED) {
-                        log_error("template %s: no cell for slot %u: %s: %s",
-                                  template->config->name, slot->number, report->text,
-                                  strerror(report->error));
+                        char why[256];
+
+                        (void) snprintf(why, sizeof(why), "%s: %s", report->text,
+                                        strerror(report->error));
+                        log_error("template %s: no cell for slot %u: %s", template->config->name,
+                                  slot->number, why);
+                        obstacle_note(template, slice_of_text(why), false);
                         spares_worker_failed(template);
                 }
                 action = move_with(slot, event_of(report), report, fds);

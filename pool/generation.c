@@ -265,5 +265,6 @@ void generation_stop(Template *template) {
         free(template->doing);
         free(template->failure);
         free(template->about);
+        obstacle_forget(template);
         template->doing = template->failure = template->about = NULL;
 }

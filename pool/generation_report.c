@@ -111,6 +111,8 @@ static void on_maker_report(Template *template, bool serves, unsigned generation
         case CELLS_FAILED:
                 (void) snprintf(why, sizeof(why), "cell maker: %s: %s", report->text,
                                 strerror(report->error));
+                if (!serves)
+                        obstacle_note(template, slice_of_text(why), true);
                 generation_failed(template, serves, why);
                 return;
         case CELL_STARTED:

@@ -5,6 +5,7 @@
  *     pool.c        life, the descriptor, what a caller may ask
  *     queue.c       runs that wait
  *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
+ *     obstacle.c    what keeps workers from being made, and how long to wait then
  *     generation.c  cell makers and zygotes: start, promote, replace
  *     cells.c       the cells of the slots: asks for them, looks after them, ends them
  *     slot_cgroup.c the control groups of the slots: their limits, and who is in them
@@ -118,6 +119,8 @@ struct Template {
         Timer spawn_timer; /* a spawn that is not reported by then means that the zygote hangs */
         uint64_t spawn_retry_ns;  /* no spawn before that */
         unsigned worker_failures; /* workers in a row that were never ready */
+        char *obstacle;           /* the step that the last of these failed at; NULL: not known */
+        bool obstacle_is_final;   /* it was not a worker that failed, but what makes all of them */
         bool reload_waits; /* asked for while the next zygote was starting, perhaps too late for it
                             */
         Canary canary;
@@ -207,12 +210,20 @@ void spares_assign(Template *template);
 SpawnCommand spares_command(const Slot *slot);
 /* Asks for new workers, retires old ones, touches. */
 void spares_refill(Template *template);
-/* A worker ended before it was ready: the next one is asked for a little later, and later each
- * time. */
-void spares_worker_failed(Template *template);
 /* Kills and reaps children of ours that nobody knows: what subprocesses have left where there is no
  * pid namespace to end them, and what was on its way when its maker or zygote died. */
 void spares_sweep(Pool *pool);
+
+/* obstacle.c */
+/* A worker ended before it was ready: the next one is asked for a little later, and later each
+ * time. */
+void spares_worker_failed(Template *template);
+void spares_worker_is_ready(Template *template);
+/* What a worker, its cell, or the maker of all cells has said that it failed at: "step: why". */
+void obstacle_note(Template *template, Slice step, bool is_final);
+void obstacle_forget(Template *template);
+/* The step, when it has failed so often that there will be no worker; or NULL. */
+const char *obstacle_of(const Template *template);
 
 /* generation.c */
 void generation_start(Template *template);

@@ -96,15 +96,16 @@ typedef struct TemplateState {
         LayerMask layers; /* that its workers take */
         LayerMask proven; /* of those, that the last canary has shown to hold */
         unsigned probes_tried, probes_stopped;
-        const char *broken;  /* the probe that was not stopped, in words, or NULL */
-        unsigned generation; /* zygotes started so far */
-        unsigned restarts;   /* of those, because the one before died or hung */
-        pid_t zygote_pid;    /* 0: none */
-        const char *doing;   /* while it starts: what is being imported. Never NULL */
-        const char *failure; /* why the last start failed, or NULL */
-        const char *about;   /* the JSON object of ZYGOTE_READY: python, packages; "{}" before */
-        uint64_t start_ms;   /* what the last start took */
-        unsigned workers;    /* slots */
+        const char *broken;   /* the probe that was not stopped, in words, or NULL */
+        unsigned generation;  /* zygotes started so far */
+        unsigned restarts;    /* of those, because the one before died or hung */
+        pid_t zygote_pid;     /* 0: none */
+        const char *doing;    /* while it starts: what is being imported. Never NULL */
+        const char *failure;  /* why the last start failed, or NULL */
+        const char *obstacle; /* "step: why", when workers cannot be shut in, or NULL */
+        const char *about;    /* the JSON object of ZYGOTE_READY: python, packages; "{}" before */
+        uint64_t start_ms;    /* what the last start took */
+        unsigned workers;     /* slots */
         unsigned starting, idle, touched, busy, retiring; /* of these; touched are among the idle */
         unsigned queued;
 } TemplateState;

@@ -62,6 +62,7 @@ void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_st
                 .zygote_pid = template->zygote ? zygote_pid(template->zygote) : 0,
                 .doing = template->doing ? template->doing : "",
                 .failure = template->failure,
+                .obstacle = obstacle_of(template),
                 .about = template->about ? template->about : "{}",
                 .start_ms = template->start_ms,
                 .workers = template->config->workers,

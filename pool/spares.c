@@ -17,10 +17,6 @@
 /* Commands a zygote may have before it: one that it works at, and one so that it need not wait. */
 #define OUTSTANDING_MAX 2
 
-/* After a worker that could not be prepared; doubled with each further one. */
-#define FAILED_WORKER_WAIT_NS     (5 * NS_PER_MS)
-#define FAILED_WORKER_WAIT_MAX_NS (1 * NS_PER_S)
-
 /* Pages are touched when nobody has asked for anything for this long. */
 #define QUIET_NS (3 * NS_PER_MS)
 
@@ -290,20 +286,6 @@ void spares_refill(Template *template) {
                 }
         }
         touch(template);
-}
-
-void spares_worker_failed(Template *template) {
-        uint64_t wait_ns = FAILED_WORKER_WAIT_NS;
-
-        template->pool->counters.workers_failed++;
-        for (unsigned i = 0; i < template->worker_failures && wait_ns < FAILED_WORKER_WAIT_MAX_NS;
-             i++)
-                wait_ns *= 2;
-        if (template->worker_failures < 64)
-                template->worker_failures++;
-        if (wait_ns > FAILED_WORKER_WAIT_MAX_NS)
-                wait_ns = FAILED_WORKER_WAIT_MAX_NS;
-        template->spawn_retry_ns = clock_now_ns() + wait_ns;
 }
 
 static bool is_known(const Pool *pool, pid_t pid) {

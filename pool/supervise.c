@@ -20,6 +20,9 @@
  * said before it died is read in the turn that hears of its death. */
 #define RESULT_BYTES_PER_TURN (2U << 20)
 
+/* Of what a worker says that it could not be prepared for. */
+#define FAILURE_BYTES_MAX 400
+
 static uint64_t start_timeout_ns(const Pool *pool) {
         return pool->config.start_timeout_ms * NS_PER_MS / 5;
 }
@@ -184,7 +187,7 @@ static void on_ready(Slot *slot) {
                 meter_baseline(&slot->worker.meter);
         }
         slot->was_ready = true;
-        slot->template->worker_failures = 0;
+        spares_worker_is_ready(slot->template);
         slot_move(slot, slot->result.bytes.size > slot->result.parsed ? SLOT_EV_VIOLATION
                                                                       : SLOT_EV_READY);
 }
@@ -209,13 +212,16 @@ static void on_violation(Slot *slot) {
                 slot_end_run(slot, CAUSE_PROTOCOL);
                 return;
         }
-        if (slot->state == SLOT_STARTING && failure.size > 0)
+        if (failure.size > FAILURE_BYTES_MAX)
+                failure.size = FAILURE_BYTES_MAX;
+        if (slot->state == SLOT_STARTING && failure.size > 0) {
                 log_error("worker %d of slot %u cannot be prepared: %.*s", slot->worker.pid,
-                          slot->number, (int) (failure.size < 400 ? failure.size : 400),
-                          (const char *) failure.data);
-        else
+                          slot->number, (int) failure.size, (const char *) failure.data);
+                obstacle_note(slot->template, failure, false);
+        } else {
                 log_warning("worker %d of slot %u sent what it may not send while %s",
                             slot->worker.pid, slot->number, slot_state_name(slot->state));
+        }
         slot_move(slot, SLOT_EV_VIOLATION);
 }
 

@@ -70,24 +70,38 @@ static void print_looser(const TemplateConfig *config) {
                 (void) printf("    looser: all runs may write to %s\n", config->data_path);
 }
 
-/* Returns whether it holds: of a mode that promises nothing, nothing has to. */
-static bool print_proof(const IsolationPlan *plan, const TemplateConfig *config,
-                        const TemplateState *state) {
-        bool holds = !state->broken && (state->probes_tried > 0 || plan->mode == ISOLATION_OFF);
+static void print_outcome(const IsolationPlan *plan, const TemplateState *state) {
+        char obstacle[1024];
 
-        (void) printf("  template %s: ", config->name);
-        if (state->broken)
+        if (state->broken) {
                 (void) printf("BROKEN: a worker was able to %s\n", state->broken);
-        else if (state->probes_tried == 0)
-                (void) printf("nothing was tried, so nothing is shown\n");
-        else
+        } else if (state->obstacle) {
+                start_shorten_failure(state->obstacle, obstacle, sizeof(obstacle));
+                (void) printf("no worker can be shut in: %s\n", obstacle);
+        } else if (state->probes_tried > 0) {
                 (void) printf("%u ways out tried, %u stopped\n", state->probes_tried,
                               state->probes_stopped);
+        } else {
+                (void) printf("nothing was tried, as nothing is taken that would stop it\n");
+        }
+        if (plan->mode == ISOLATION_OFF)
+                (void) printf(
+                        "    unsafe-off: nothing keeps a run in; it may do whatever this user "
+                        "may\n");
+}
+
+/* Returns whether a server would start with it: of a mode that promises nothing, nothing has to
+ * hold. */
+static bool print_proof(const IsolationPlan *plan, const TemplateConfig *config,
+                        const TemplateState *state) {
+        (void) printf("  template %s: ", config->name);
+        print_outcome(plan, state);
         print_names("    seen to hold: ", state->proven);
         print_names("    taken, but not of a kind that an attempt can show: ",
                     state->layers & ~state->proven);
         print_looser(config);
-        return holds;
+        return !state->broken && !state->obstacle &&
+               (state->probes_tried > 0 || plan->mode != ISOLATION_STRICT);
 }
 
 /* Whether it is known how this template does. */
@@ -95,7 +109,7 @@ static bool is_decided(Pool *pool, unsigned index) {
         TemplateState state;
 
         pool_template_state(pool, index, &state);
-        return state.ready || state.broken || state.failure;
+        return state.ready || state.broken || state.obstacle || state.failure;
 }
 
 static int await_templates(Pool *pool, const Options *options) {
@@ -127,7 +141,8 @@ static int prove_with(Pool *pool, const Options *options, const IsolationPlan *p
                 TemplateState state;
 
                 pool_template_state(pool, i, &state);
-                if (!state.broken && start_complain_about_template(config->name, &state) != 0)
+                if (!state.broken && !state.obstacle &&
+                    start_complain_about_template(config->name, &state) != 0)
                         status = EXIT_FAILURE;
                 else if (!print_proof(plan, config, &state))
                         status = EXIT_CONFIG;

@@ -164,20 +164,22 @@ int start_pool(const Options *options, const TemplateConfig *templates, const Is
 
 /* ── Templates ── */
 
-/* In one line: of "what: traceback", what and the traceback's last line. The log has all of it. */
-static void complain_about_failure(const char *name, const char *failure) {
+void start_shorten_failure(const char *failure, char *line, size_t size) {
         const char *last_line = strrchr(failure, '\n');
 
         if (last_line)
-                (void) fprintf(stderr, "hatchery: template %s cannot start: %.*s: %s\n", name,
-                               (int) strcspn(failure, ":"), failure, last_line + 1);
+                (void) snprintf(line, size, "%.*s: %s", (int) strcspn(failure, ":"), failure,
+                                last_line + 1);
         else
-                (void) fprintf(stderr, "hatchery: template %s cannot start: %s\n", name, failure);
+                (void) snprintf(line, size, "%s", failure);
 }
 
 /* A template that fails at the first attempt will not get better by itself: a module is missing,
- * say. Nor will a layer that does not hold what it promises. */
+ * say. Nor will a layer that does not hold what it promises, or that was there to be had and now
+ * cannot be taken. */
 int start_complain_about_template(const char *name, const TemplateState *state) {
+        char line[1024];
+
         if (state->broken) {
                 (void) fprintf(stderr,
                                "hatchery: template %s: the layers taken do not hold: a worker was "
@@ -186,8 +188,18 @@ int start_complain_about_template(const char *name, const TemplateState *state) 
                                name, state->broken);
                 return EXIT_CONFIG;
         }
+        if (state->obstacle) {
+                start_shorten_failure(state->obstacle, line, sizeof(line));
+                (void) fprintf(
+                        stderr,
+                        "hatchery: template %s: no worker can be shut in: %s; hatchery check "
+                        "lists the layers, --layers-off starts without some\n",
+                        name, line);
+                return EXIT_CONFIG;
+        }
         if (!state->failure)
                 return 0;
-        complain_about_failure(name, state->failure);
+        start_shorten_failure(state->failure, line, sizeof(line));
+        (void) fprintf(stderr, "hatchery: template %s cannot start: %s\n", name, line);
         return EXIT_FAILURE;
 }

@@ -26,5 +26,8 @@ _must_check_ int start_pool(const Options *options, const TemplateConfig *templa
 
 int start_failed(const char *what, int error);
 
+/* In one line: of "what: traceback", what and the traceback's last line. The log has all of it. */
+void start_shorten_failure(const char *failure, char *line, size_t size);
+
 /* Says why a template will not start by itself, if that is so. Returns 0, or an exit status. */
 int start_complain_about_template(const char *name, const TemplateState *state);

@@ -110,6 +110,59 @@ def test_layers_that_do_not_hold(folders):
     assert "strict: not met, because that was not shown to hold\n" in done.stdout
 
 
+# A policy of somebody else's, of which the server has not heard: the interpreter's program may not make that system call.
+REFUSING = """#!/usr/bin/python3
+import ctypes, os, struct, sys
+rules = [(0x20, 0, 0, 0), (0x15, 0, 1, {call}), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
+program = ctypes.create_string_buffer(struct.pack("HL", len(rules), ctypes.addressof(code)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, program, 0, 0) == 0
+os.execv("{python}", ["{python}", *sys.argv[1:]])
+"""
+CALLS = {"x86_64": {"setsid": 112, "unshare": 272}, "aarch64": {"setsid": 157, "unshare": 97}}[platform.machine()]
+
+
+@pytest.fixture
+def refusing(tmp_path):
+    def make(call):
+        path = tmp_path / "python-program"
+        path.write_text(REFUSING.format(call=CALLS[call], python=program().with_name("hatchery-python")))
+        path.chmod(0o755)
+        for parent in (tmp_path, *tmp_path.parents[:2]):
+            parent.chmod(parent.stat().st_mode | 0o011)
+        return ["--python-program", path]
+    return make
+
+
+def test_a_step_that_fails_for_every_worker(folders, refusing):
+    """No attempt after it would go better: the server ends, and does not try for ever."""
+    started = (*refusing("setsid"), "--log-level", "error")
+    done = serve(folders, *started)
+    assert (done.returncode, done.stdout) == (78, ""), done
+    words = "a session of its own: Operation not permitted"
+    assert done.stderr.splitlines()[-1].startswith(f"hatchery: template default: no worker can be shut in: {words}; ")
+    assert list(folders[1].iterdir()) == []
+    done = hatchery("check", *folders, *BARE, *started)
+    assert done.returncode == 78, done
+    assert f"\n  template default: no worker can be shut in: {words}\n" in done.stdout
+    assert "strict: not met, because that was not shown to hold\n" in done.stdout
+    assert done.stdout.endswith("would not start.\n")
+
+
+def test_a_maker_of_cells_that_fails(folders, refusing):
+    done = hatchery("check", *folders, *BARE, *refusing("unshare"), "--log-level", "error")
+    if not re.search(r"^  netns +on ", done.stdout, re.M):
+        pytest.skip("no namespaces here")
+    assert done.returncode == 78, done
+    assert re.search(r"^  template default: no worker can be shut in: cell maker: unshare\(CLONE_NEW\w+\): Operation not",
+                     done.stdout, re.M), done.stdout
+    done = serve(folders, *refusing("unshare"), "--log-level", "error")
+    assert (done.returncode, done.stdout) == (78, ""), done
+    assert "no worker can be shut in: cell maker: unshare(" in done.stderr.splitlines()[-1]
+
+
 # ── What /health says ──
 
 
@@ -331,6 +384,17 @@ def test_check_of_off(folders):
     assert done.returncode == 0, done
     assert "unsafe-off" in done.stdout.splitlines()[0]
     assert "was not asked for" in done.stdout
+    assert "unsafe-off: nothing keeps a run in" in done.stdout
+
+
+@pytest.mark.parametrize("mode", ["best-effort", "unsafe-off"])
+def test_check_of_nothing(folders, mode):
+    """A server would start with it, and nothing that could be tried would be stopped."""
+    done = hatchery("check", *folders, *BARE, "--isolation", mode, "--layers-off", ",".join(LAYERS))
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "  template default: nothing was tried, as nothing is taken that would stop it\n" in done.stdout
+    assert ("unsafe-off: nothing keeps a run in" in done.stdout) == (mode == "unsafe-off")
+    assert done.stdout.endswith("A server with these options would start.\n")
 
 
 def test_check_of_a_template_that_cannot_start(folders):
