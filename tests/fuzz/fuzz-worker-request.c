@@ -43,6 +43,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         parse = request_decode(bytes, &request);
         must(parse != REQUEST_INCOMPLETE);
         check_within(request.code, bytes);
+        check_within(request.probe, bytes);
+        /* A probe and a touch are alone. */
+        if (request.probe.size > 0 || request.is_touch)
+                must(!(request.probe.size > 0 && request.is_touch) && !request.code.data &&
+                     slice_list_count(&request.file_paths) == 0);
         check_within(request.stdin_bytes, bytes);
         check_within(request.data, bytes);
         check_list(&request.arguments, bytes);

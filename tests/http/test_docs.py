@@ -221,9 +221,9 @@ def test_options_exist():
             assert variable == "SOME_NAME" or variable.lower().replace("_", "-") in options, f"docs/{name}: {variable}"
 
 
-# Of docker, venv and pip, which the pages call too.
+# Of docker, systemd-run, venv and pip, which the pages call too.
 OPTIONS_OF_OTHERS = {"rm", "user", "read-only", "tmpfs", "memory", "pids-limit", "stop-timeout", "system-site-packages",
-                     "only-binary", "cap-add", "security-opt", "entrypoint"}
+                     "only-binary", "cap-add", "security-opt", "entrypoint", "scope"}
 
 
 def test_the_configuration_file_is_valid(tmp_path):
