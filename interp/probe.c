@@ -50,6 +50,7 @@ static const Attempt attempts[_PROBES] = {
         [PROBE_ANONYMOUS_FILE] = probe_anonymous_file,
         [PROBE_WATCH_FILES] = probe_watch_files,
         [PROBE_SET_HOST_NAME] = probe_set_host_name,
+        [PROBE_LEARN_HOST_NAME] = probe_learn_host_name,
         [PROBE_SET_CLOCK] = probe_set_clock,
         [PROBE_IO_URING] = probe_io_uring,
         [PROBE_INHERITED_DESCRIPTOR] = probe_inherited_descriptor,
@@ -78,6 +79,7 @@ bool probe_decode(const void *body, size_t size, ProbeRequest *ret_request) {
                is_text(ret_request->secret_path, sizeof(ret_request->secret_path)) &&
                is_text(ret_request->shared_path, sizeof(ret_request->shared_path)) &&
                is_text(ret_request->work_path, sizeof(ret_request->work_path)) &&
+               is_text(ret_request->host_name, sizeof(ret_request->host_name)) &&
                ret_request->forbidden < _PROBES;
 }
 

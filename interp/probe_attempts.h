@@ -68,6 +68,7 @@ int probe_gain_identity(const ProbeRequest *request);
 int probe_gain_capability(const ProbeRequest *request);
 int probe_become_dumpable(const ProbeRequest *request);
 int probe_set_host_name(const ProbeRequest *request);
+int probe_learn_host_name(const ProbeRequest *request);
 int probe_set_clock(const ProbeRequest *request);
 int probe_new_namespace(const ProbeRequest *request);
 int probe_mount(const ProbeRequest *request);

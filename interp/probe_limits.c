@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "interp/probe_attempts.h"
 #include "kit/cleanup.h"
 
-/* A quota above these is not tried: it would take longer than a start may. */
+/* A quota above these is not tried out: it would take longer than a start may. */
 #define THREADS_MAX    1024
 #define DISK_BYTES_MAX ((uint64_t) 64 << 20)
 #define DISK_FILES_MAX 64
@@ -106,14 +107,25 @@ int probe_file_quota(const ProbeRequest *request) {
         return PROBE_SUCCEEDED;
 }
 
-/* In as many files as it takes, since each is bounded too. */
+/* The size of a tmpfs is its quota: the kernel takes what is above it off the same number. */
+static int ask_for_size(uint64_t bytes) {
+        struct statvfs status;
+
+        if (statvfs(".", &status) < 0)
+                return PROBE_SKIPPED;
+        return (uint64_t) status.f_blocks > bytes / status.f_frsize + 1 ? PROBE_SUCCEEDED : ENOSPC;
+}
+
+/* In as many files as it takes, since each is bounded too. The memory for it has to be found, and
+ * would be taken from runs; a larger disk is not filled, but asked how large it is. */
 int probe_disk_quota(const ProbeRequest *request) {
         uint64_t file_bytes = request->file_bytes, left = request->disk_bytes + 1;
         int fds[DISK_FILES_MAX], n = 0, outcome = PROBE_SUCCEEDED;
 
-        if (request->disk_bytes == 0 || request->disk_bytes > DISK_BYTES_MAX || file_bytes == 0 ||
-            left / file_bytes >= DISK_FILES_MAX)
+        if (request->disk_bytes == 0 || file_bytes == 0)
                 return PROBE_SKIPPED;
+        if (request->disk_bytes > DISK_BYTES_MAX || left / file_bytes >= DISK_FILES_MAX)
+                return ask_for_size(request->disk_bytes);
         while (left > 0 && outcome == PROBE_SUCCEEDED) {
                 uint64_t size = left < file_bytes ? left : file_bytes;
 

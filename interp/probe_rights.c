@@ -70,6 +70,16 @@ int probe_set_host_name(const ProbeRequest *request) {
         return sethostname(name.nodename, strlen(name.nodename)) < 0 ? errno : PROBE_SUCCEEDED;
 }
 
+int probe_learn_host_name(const ProbeRequest *request) {
+        struct utsname name;
+
+        if (!request->host_name[0])
+                return PROBE_SKIPPED;
+        if (uname(&name) < 0)
+                return errno;
+        return strcmp(name.nodename, request->host_name) == 0 ? PROBE_SUCCEEDED : ENOENT;
+}
+
 /* The speed that it has: telling takes no right, setting does. */
 int probe_set_clock(const ProbeRequest *request) {
         struct timex clock = {0};

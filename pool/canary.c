@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +64,15 @@ static void make_sockets(CanaryTargets *targets, const Workspace *workspace) {
                 request->socket_path[0] = '\0';
 }
 
+/* That of a host which happens to have the cells' own is no secret. */
+static void name_host(ProbeRequest *request) {
+        struct utsname name;
+
+        if (uname(&name) == 0 && strcmp(name.nodename, CELL_HOST_NAME) != 0)
+                (void) snprintf(request->host_name, sizeof(request->host_name), "%s",
+                                name.nodename);
+}
+
 static void make_files(CanaryTargets *targets, const Workspace *workspace, int folder_fd) {
         ProbeRequest *request = &targets->request;
         _autoclose_ int fd =
@@ -103,6 +113,7 @@ int canary_open(CanaryTargets *targets, const Workspace *workspace, uint16_t por
         make_files(targets, workspace, folder_fd);
         make_sockets(targets, workspace);
         make_segment(targets);
+        name_host(&targets->request);
         targets->request.port = port;
         return 0;
 }
@@ -187,6 +198,8 @@ void canary_send(Slot *slot) {
         canary->generation = slot->generation;
         canary->answered = false;
         canary->forbidden = (Probe) request.forbidden;
+        /* While it is there to be looked at: it ends with its answer. */
+        witness_look(slot->worker.pid, slot->template->layers, &canary->testimony);
         canary->sent_ns = clock_now_ns();
         slot->exited = false;
         memcpy(bytes, &header, sizeof(header));
@@ -239,6 +252,15 @@ static void refuse(Template *template, const char *could, LayerMask defenders) {
         generation_refuse(template, why);
 }
 
+/* The worker has told nothing wrong, and would hardly know. */
+static void refuse_testimony(Template *template) {
+        Canary *canary = &template->canary;
+
+        (void) snprintf(canary->broken_text, sizeof(canary->broken_text), "get ready while %s",
+                        canary->testimony.text);
+        refuse(template, canary->broken_text, canary->testimony.belied);
+}
+
 static void trust(Template *template) {
         Canary *canary = &template->canary;
         char names[256];
@@ -284,9 +306,12 @@ static void judge(Template *template) {
                 return;
         }
         proof_judge(&canary->answer, &claim, &result);
+        result.proven |= canary->testimony.shown;
         canary->result = result;
         if (!result.holds) {
                 refuse(template, probe_text(result.broken), proof_defenders(result.broken, &claim));
+        } else if (canary->testimony.belied) {
+                refuse_testimony(template);
         } else if (is_filtered && exited) {
                 canary->result.tried++;
                 refuse(template, probe_text(canary->forbidden), layer_bit(LAYER_SECCOMP));

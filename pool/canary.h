@@ -11,6 +11,7 @@
 
 #include "kit/cleanup.h"
 #include "pool/proof.h"
+#include "pool/witness.h"
 #include "pool/workspace.h"
 
 typedef struct Slot Slot;
@@ -37,13 +38,15 @@ typedef struct Canary {
         bool ended;          /* it has; what came of it has not been looked at yet */
         bool answered;
         ProbeAnswer answer;
+        Testimony testimony; /* of the kernel, before it began */
         Probe forbidden;     /* the call that it was to end with */
         int wait_status;     /* -1: killed by us, or not known */
         unsigned no_answers; /* canaries in a row of whom nothing can be said */
         uint64_t sent_ns, ended_ns;
         unsigned proven; /* the last generation that has been; 0: none */
         ProofResult result;
-        const char *broken; /* what the last one could do, in words; static; NULL: nothing */
+        const char *broken; /* what the last one could do, in words; NULL: nothing */
+        char broken_text[128];
 } Canary;
 
 /* At the end of each turn: judges a canary that has ended, chooses one where one is wanted. */

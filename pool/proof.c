@@ -13,6 +13,7 @@
 #define MOUNTS       (1U << LAYER_MOUNT_NAMESPACE)
 #define NETWORK      (1U << LAYER_NET_NAMESPACE)
 #define IPC          (1U << LAYER_IPC_NAMESPACE)
+#define HOST_NAME    (1U << LAYER_UTS_NAMESPACE)
 
 /* Rights over another process's memory: asked for by ptrace and by much of /proc. The kernel
  * compares users, user namespaces and Landlock domains (__ptrace_may_access() and its hooks). */
@@ -90,6 +91,7 @@ static const Defence defences[_PROBES] = {
         [PROBE_ANONYMOUS_FILE] = {.any = FILTER},
         [PROBE_WATCH_FILES] = {.any = FILTER},
         [PROBE_SET_HOST_NAME] = {.any = FILTER | CAPABILITIES | OWN_UID},
+        [PROBE_LEARN_HOST_NAME] = {.any = HOST_NAME},
         [PROBE_SET_CLOCK] = {.any = FILTER | CAPABILITIES | OWN_UID},
         [PROBE_IO_URING] = {.any = FILTER},
         /* Every worker closes what is not its own, whatever it takes. */

@@ -54,6 +54,7 @@
         X(ANONYMOUS_FILE, "make an anonymous file (memfd_create)")                                 \
         X(WATCH_FILES, "watch files (inotify)")                                                    \
         X(SET_HOST_NAME, "set the host name")                                                      \
+        X(LEARN_HOST_NAME, "learn the host's name")                                                \
         X(SET_CLOCK, "set the clock")                                                              \
         X(IO_URING, "set up an io_uring")                                                          \
         X(INHERITED_DESCRIPTOR, "use a descriptor that is none of its own")                        \
@@ -112,8 +113,9 @@ typedef struct ProbeRequest {
         char secret_path[212]; /* a file of mode 0600 of the server's user */
         char shared_path[212]; /* a folder of mode 0777 */
         char work_path[212];   /* the folders of all slots */
+        char host_name[72];    /* as the server knows it */
 } ProbeRequest;
-_Static_assert(sizeof(ProbeRequest) == 840, "no padding on the wire");
+_Static_assert(sizeof(ProbeRequest) == 912, "no padding on the wire");
 
 /* Body of RESULT_PROBED. */
 typedef struct ProbeAnswer {

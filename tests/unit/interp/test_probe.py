@@ -57,12 +57,12 @@ class Target:
         fields = {"tasks": 0, "memory_bytes": 512 << 20, "file_bytes": 64 << 20, "disk_bytes": 0, "zygote": 0,
                   "segment": self.segment + 1 if self.segment >= 0 else 0, **other}
         return struct.pack(
-            "<QIIiiiIIIQQQ32s108s212s212s212s", sum(1 << PROBES.index(name) for name in attempts),
+            "<QIIiiiIIIQQQ32s108s212s212s212s72s", sum(1 << PROBES.index(name) for name in attempts),
             FORBIDDEN_CALL if forbidden else 0, PROBES.index(forbidden) if forbidden else 0, self.server.pid,
             fields["zygote"], self.neighbour.pid, self.tcp.getsockname()[1], fields["tasks"], fields["segment"],
             fields["memory_bytes"], fields["file_bytes"], fields["disk_bytes"],
             self.abstract.getsockname()[1:], str(self.folder / "socket").encode(), str(self.secret).encode(),
-            str(self.shared).encode(), str(self.work).encode())
+            str(self.shared).encode(), str(self.work).encode(), os.uname().nodename.encode())
 
     def close(self):
         for one in (self.named, self.abstract, self.tcp):
@@ -142,7 +142,7 @@ def test_a_user_of_ones_own_and_the_filter(zygote, target):
     worker = zygote.spawn(uid=UID, tasks=20)
     outcomes, status = probe(worker, target.request(zygote=zygote.process.pid, tasks=20))
     # Seen without a mount namespace and Landlock.
-    assert worked(outcomes) == {"LIST_PROCESSES", "WRITE_SHARED_FOLDER"}
+    assert worked(outcomes) == {"LIST_PROCESSES", "WRITE_SHARED_FOLDER", "LEARN_HOST_NAME"}
     assert outcomes["THREAD_QUOTA"] == errno.EAGAIN
     assert outcomes["ADDRESS_QUOTA"] == errno.ENOMEM
     assert outcomes["FILE_QUOTA"] == errno.EFBIG
@@ -185,8 +185,23 @@ def test_more_disk_than_there_is(zygote, target):
     assert outcomes["DISK_QUOTA"] == SUCCEEDED
 
 
+def test_a_large_disk_is_only_asked_for_its_size(zygote, target):
+    total = os.statvfs(target.folder)
+    total = total.f_blocks * total.f_frsize
+    for disk_bytes, outcome in ((65 << 20, SUCCEEDED), (total // 2, SUCCEEDED), (total, errno.ENOSPC), (total * 2, errno.ENOSPC)):
+        worker = zygote.spawn()
+        assert os.stat(worker.directory).st_dev == os.stat(target.folder).st_dev
+        outcomes, _ = probe(worker, target.request(attempts=("DISK_QUOTA",), disk_bytes=disk_bytes))
+        assert outcomes["DISK_QUOTA"] == outcome, disk_bytes
+
+
+def test_the_name_of_the_host(zygote, target):
+    outcomes, _ = probe(zygote.spawn(), target.request(attempts=("LEARN_HOST_NAME",)))
+    assert outcomes["LEARN_HOST_NAME"] == SUCCEEDED
+
+
 @pytest.mark.parametrize("change", (lambda body: body[:-1], lambda body: body + b"\0",
-                                    lambda body: body[:-212] + b"x" * 212),
+                                    lambda body: body[:-72] + b"x" * 72),
                          ids=("short", "long", "no end of a text"))
 def test_nonsense_is_refused(zygote, target, change):
     worker = zygote.spawn()
@@ -221,6 +236,6 @@ def test_in_a_cell_the_outside_is_not_there(celled, target):
                "NEIGHBOUR_MEMORY", "WRITE_ROOT", "WRITE_SYSTEM", "WRITE_SHARED_FOLDER", "CHANGE_MODE_OUTSIDE", "OPEN_DEVICE",
                "KERNEL_SETTING", "CONNECT_SERVER", "CONNECT_ABSTRACT", "CONNECT_NAMED", "SIGNAL_SERVER", "SIGNAL_ZYGOTE",
                "SIGNAL_NEIGHBOUR", "OWN_PIPE_SIGNAL", "PIDFD_SERVER", "SERVER_SEGMENT", "TRACE_SERVER",
-               "READ_SERVER_MEMORY", "TAKE_DESCRIPTOR"}
+               "READ_SERVER_MEMORY", "TAKE_DESCRIPTOR", "LEARN_HOST_NAME"}
     assert {name for name in outside if outcomes[name] <= 0} == set()
     assert {"INTERNET_SOCKET", "NEW_PROCESS", "ANONYMOUS_FILE", "BECOME_DUMPABLE"} <= worked(outcomes)

@@ -81,6 +81,23 @@ static void test_a_generation_that_is_broken_gets_no_runs(void **state) {
         assert_int_equal(state_of_template().generation, 2);
 }
 
+/* No attempt fails for want of it; the kernel tells. */
+static void test_what_the_kernel_says_counts(void **state) {
+        TemplateState seen;
+
+        isolate(layer_bit(LAYER_OOM_SCORE));
+        start();
+        drive_until_starting();
+        template_of()->layers |= layer_bit(LAYER_OOM_SCORE);
+        drive_until_broken();
+        seen = state_of_template();
+        assert_non_null(strstr(seen.broken, "get ready while oom_score_adj is "));
+        assert_non_null(strstr(seen.failure, "oom_score"));
+        template_of()->layers &= ~layer_bit(LAYER_OOM_SCORE);
+        drive_until(is_filled());
+        assert_null(state_of_template().broken);
+}
+
 static void test_workers_of_the_last_generation_go_on(void **state) {
         unsigned before;
 
@@ -123,6 +140,7 @@ int main(void) {
                 pool_test(test_a_generation_is_proven),
                 pool_test(test_no_run_before_the_proof),
                 pool_test(test_a_generation_that_is_broken_gets_no_runs),
+                pool_test(test_what_the_kernel_says_counts),
                 pool_test(test_workers_of_the_last_generation_go_on),
                 pool_test(test_a_canary_that_is_killed_says_nothing),
                 pool_test(test_the_pool_may_end_while_a_canary_tries),

@@ -120,7 +120,7 @@ static void test_layers_that_show(void **state) {
                 LAYER_RLIMITS,        LAYER_CAPABILITIES,  LAYER_NOT_DUMPABLE,
                 LAYER_SECCOMP,        LAYER_LANDLOCK,      LAYER_UID,
                 LAYER_USER_NAMESPACE, LAYER_PID_NAMESPACE, LAYER_MOUNT_NAMESPACE,
-                LAYER_NET_NAMESPACE,  LAYER_IPC_NAMESPACE,
+                LAYER_NET_NAMESPACE,  LAYER_IPC_NAMESPACE, LAYER_UTS_NAMESPACE,
         };
         LayerMask seen = 0;
 
