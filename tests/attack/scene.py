@@ -46,6 +46,7 @@ class Scene:
         self.set_uid_program = self._set_uid_program()
         self.block_device = self._first("/dev", lambda path: path.is_block_device())
         self.cgroup_file = self._first("/sys/fs/cgroup", lambda path: path.name == "cgroup.procs" and os.access(path, os.W_OK))
+        self.kernel_setting = "/proc/sys/kernel/core_pattern" if os.access("/proc/sys/kernel/core_pattern", os.W_OK) else None
         self.left_behind = self._file(Path("/tmp") / f"hatchery-left-{os.getpid()}", 0o644)
         self._listen()
         self.victim = subprocess.Popen([sys.executable, "-S", "-c", VICTIM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

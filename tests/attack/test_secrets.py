@@ -158,3 +158,10 @@ open("core", "w").close()
 os.abort()
 """, "crashed", collect=["core*"])
     assert run["stdout"] == "(0, 0)\n" and [file["size"] for file in run["files"]] == [0]
+
+
+def test_the_servers_descriptors_are_counted_after_each_attack(server):
+    """Elsewhere they are left out where they cannot be seen; here that is told."""
+    if server.snapshot().fds is None:
+        pytest.skip(CLOSED)
+    assert server.snapshot().fds > 10

@@ -143,7 +143,7 @@ def ids_of_runs(server, uid_base):
 
 
 # What the tests themselves, and servers, put there.
-OURS = ("hatchery", "pytest", "tmp")
+OURS = ("hatchery", "pytest")
 
 
 def left_on_the_host(server, uid_base):
@@ -165,8 +165,9 @@ def left_on_the_host(server, uid_base):
 
 
 def control_groups(server):
-    """The folders of control groups that bear the server's mark."""
-    return sorted(str(path) for top in Path("/sys/fs/cgroup").glob("*") for path in top.rglob(f"hatchery*{server.pid}*/**"))
+    """The server's own, and those of its slots."""
+    own = Path("/sys/fs/cgroup").glob(f"**/hatchery-{server.pid}")
+    return sorted(str(path) for top in own for path in top.rglob("*") if path.is_dir())
 
 
 @contextmanager
@@ -175,7 +176,7 @@ def unharmed(server, uid_base=0, baseline=None, witness=True):
     test kills workers without asking whose they are."""
     baseline = baseline or at_rest(server)
     pid, zygote = server.pid, template(server)
-    before, littered = counters(server), left_on_the_host(server, uid_base)
+    before, littered, groups = counters(server), left_on_the_host(server, uid_base), control_groups(server)
     neighbour = Witness(server) if witness else None
     if neighbour:
         neighbour.start()
@@ -197,4 +198,6 @@ def unharmed(server, uid_base=0, baseline=None, witness=True):
     assert (after.fds, after.threads, after.children, after.work_entries, mounts(server)) == \
         (baseline.fds, baseline.threads, baseline.children, baseline.work_entries, []), f"{baseline} → {after}"
     assert after.rss_kb < baseline.rss_kb + RSS_SLACK_KB, f"{baseline} → {after}"
-    assert left_on_the_host(server, uid_base) <= littered
+    left = left_on_the_host(server, uid_base) - littered
+    assert not left, left
+    assert control_groups(server) == groups

@@ -47,6 +47,7 @@ class Escape:
     by: str  # layers of which any suffices: "seccomp uid landlock:6 rlimits+uid@root"; see Defender
     given: str = ""  # layers that are on in the control, too
     who: str = "anybody"  # "root": what a plain user's process may not do anyway
+    capability: int = None  # that it takes, by number; a server in a container may not have it
     subprocesses: bool = False  # of a template that allows them
     seen: object = None  # or it shows outside: seen(scene) tells, and puts it right
     port: bool = False  # PORT is one that nobody listens at, and that somebody tries to reach
@@ -92,6 +93,7 @@ def program(escape, server, scene, port=None):
         "KEY": scene.key, "TCP_PORT": scene.tcp.getsockname()[1], "UDP_PORT": scene.udp.getsockname()[1],
         "ABSTRACT": "\0" + scene.abstract_name, "NAMED": str(scene.path_socket), "HOST": socket.gethostname(),
         "WORK": str(server.work), "STATE": str(server.state), "CGROUP_FILE": scene.cgroup_file, "PORT": port,
+        "KERNEL_SETTING": scene.kernel_setting,
     }
     lines = [PRELUDE.format(numbers=NUMBERS[platform.machine()])]
     lines += [f"{name} = {value!r}" for name, value in names.items()]

@@ -49,7 +49,7 @@ ESCAPES = [
     Escape("T079 make a device and write to it", """
         os.mknod("n", 0o20666, os.makedev(1, 3))
         os.write(os.open("n", os.O_WRONLY), b"x"); escaped()
-        """, "seccomp capabilities uid mountns landlock", who="root"),
+        """, "seccomp capabilities uid mountns landlock", who="root", capability=27),
     Escape("T079 open a disk", "if BLOCK_DEVICE: os.open(BLOCK_DEVICE, os.O_RDONLY | os.O_NONBLOCK); escaped()\n"
            "else: not_here('a disk')", "uid mountns landlock", who="root"),
     Escape("T079 listen at a name", "import socket\ns = socket.socket(socket.AF_UNIX); s.bind(OPEN + '/s'); escaped()",
@@ -95,15 +95,15 @@ ESCAPES = [
         if call("name_to_handle_at", -100, SECRET_FILE.encode(), handle, ctypes.byref(mount), 0)[0] == 0:
             fd = call("open_by_handle_at", os.open(TOP, os.O_RDONLY), handle, 0)[0]
             if fd >= 0 and SECRET in os.read(fd, 100): escaped()
-        """, "seccomp capabilities uid mountns landlock", who="root"),
-    Escape("T071 change the kernel's settings", "os.open('/proc/sys/kernel/core_pattern', os.O_WRONLY); escaped()",
-           "uid mountns landlock", who="root"),
+        """, "seccomp capabilities uid mountns landlock", who="root", capability=2),
+    Escape("T071 change the kernel's settings", "if KERNEL_SETTING: os.open(KERNEL_SETTING, os.O_WRONLY); escaped()\n"
+           "else: not_here('a setting that can be written')", "uid mountns landlock", who="root"),
     Escape("T071 change a control group", "if CGROUP_FILE: os.open(CGROUP_FILE, os.O_WRONLY); escaped()\n"
            "else: not_here('a control group that can be written')", "uid mountns landlock", who="root"),
     Escape("T031 make itself the last one to be killed for memory", "os.write(os.open('/proc/self/oom_score_adj', os.O_WRONLY), b'-1')\n"
-           "escaped()", "capabilities uid mountns landlock", who="root"),
+           "escaped()", "capabilities uid mountns landlock", who="root", capability=24),
     Escape("T091 watch files", "attempt('inotify_init1', 0)", "seccomp"),
-    Escape("T091 watch the whole system", "attempt('fanotify_init', 0, 0)", "seccomp capabilities uid", who="root"),
+    Escape("T091 watch the whole system", "attempt('fanotify_init', 0, 0)", "seccomp capabilities uid", who="root", capability=21),
     Escape("T219 see the folders of other runs", """
         if sum(len(folders) for _, folders, _ in os.walk(WORK)) > 1: escaped()
         """, "uid mountns landlock"),

@@ -34,8 +34,8 @@ def _plain(name, code, **more):
     return Escape(name, code, "seccomp", **more)
 
 
-def _privileged(name, code, by=PRIVILEGED):
-    return Escape(name, code, by, who="root")
+def _privileged(name, code, by=PRIVILEGED, capability=21):
+    return Escape(name, code, by, who="root", capability=capability)
 
 
 ESCAPES = [
@@ -56,7 +56,7 @@ ESCAPES = [
     *[_privileged(f"T161 {name}", f"reached({name!r}, {arguments})") for name, arguments in (
         ("umount2", "b'.', 0"), ("pivot_root", "b'.', b'.'"), ("fspick", "-100, b'/nothing', 0"), ("fsmount", "-1, 0, 0"),
         ("move_mount", "-1, b'', -1, b'', 0"), ("mount_setattr", "-1, b'/nothing', 0, (ctypes.c_uint64 * 4)(1), 32"))],
-    _privileged("T161 change the root", "attempt('chroot', b'.')"),
+    _privileged("T161 change the root", "attempt('chroot', b'.')", capability=18),
     _plain("T161 be root in a namespace of its own", "attempt('unshare', 0x10000000)"),
     _plain("T161 start a process in a namespace of its own", """
         pid = call("clone", 0x10000000 | 17, None, None, None, None)[0]
@@ -89,7 +89,7 @@ ESCAPES = [
     _plain("T162 timers of the kernel", "attempt('timer_create', 1, None, (ctypes.c_int * 2)())"),
     _plain("T162 where memory lies", "attempt('set_mempolicy', 0, None, 0)"),
     _plain("T162 rules of its own", "attempt('landlock_create_ruleset', None, 0, 1)"),
-    _privileged("T162 ports of the machine", "attempt('ioperm', 0x80, 1, 1)"),
+    _privileged("T162 ports of the machine", "attempt('ioperm', 0x80, 1, 1)", capability=17),
     # ── The machine itself ──
     _privileged("T167 rename the host", "attempt('sethostname', HOST.encode(), len(HOST))"),
     _privileged("T167 the clock", """
@@ -97,12 +97,12 @@ ESCAPES = [
         if call("adjtimex", clock)[0] >= 0:
             clock[0] = 2  # the frequency, to what it is
             attempt("adjtimex", clock)
-        """),
-    *[_privileged(f"T161 {name}", f"reached({name!r}, {arguments})") for name, arguments in (
-        ("reboot", "0, 0, 0, 0"), ("init_module", "None, 0, b''"), ("finit_module", "-1, b'', 0"),
-        ("delete_module", "b'hatchery-none', 0o4000"), ("swapon", "b'/nothing', 0"), ("swapoff", "b'/nothing'"),
-        ("acct", "b'/nothing'"), ("kexec_load", "0, 17, None, 0"))],
-    _privileged("T161 the kernel's log", "attempt('syslog', 3, ctypes.create_string_buffer(100), 100)", "seccomp"),
+        """, capability=25),
+    *[_privileged(f"T161 {name}", f"reached({name!r}, {arguments})", capability=capability) for name, arguments, capability in (
+        ("reboot", "0, 0, 0, 0", 22), ("init_module", "None, 0, b''", 16), ("finit_module", "-1, b'', 0", 16),
+        ("delete_module", "b'hatchery-none', 0o4000", 16), ("swapon", "b'/nothing', 0", 21), ("swapoff", "b'/nothing'", 21),
+        ("acct", "b'/nothing'", 20), ("kexec_load", "0, 17, None, 0", 22))],
+    _privileged("T161 the kernel's log", "attempt('syslog', 3, ctypes.create_string_buffer(100), 100)", "seccomp", 34),
     # ── Arguments that a filter may compare in 64 bits and the kernel in 32 ──
     _plain("T165 a high bit: socket", "attempt('socket', 1 << 32 | 1, 1, 0)"),
     _plain("T165 a high bit: socketpair", "attempt('socketpair', 1 << 32 | 1, 2, 0, (ctypes.c_int * 2)())"),

@@ -45,7 +45,7 @@ ESCAPES = [
             for kind in (1, 2, 3, 5):
                 if call("socket", family, kind, 0)[0] >= 0: escaped(family, kind)
         """, "seccomp"),
-    Escape("T137 see every packet", "attempt('socket', 17, 3, 0x300)", "seccomp capabilities uid", who="root"),
+    Escape("T137 see every packet", "attempt('socket', 17, 3, 0x300)", "seccomp capabilities uid", who="root", capability=13),
     Escape("T137 talk to the kernel's crypto", "attempt('socket', 38, 5, 0)", "seccomp"),
     Escape("T137 see the devices of the network", """
         import socket

@@ -146,7 +146,7 @@ ESCAPES = [
     Escape("T163 have a capability", """
         version = (ctypes.c_uint32 * 2)(0x20080522, 0)
         attempt("capset", version, (ctypes.c_uint32 * 6)(1 << 21, 1 << 21, 0))
-        """, "seccomp capabilities uid", who="root"),
+        """, "seccomp capabilities uid", who="root", capability=21),
     Escape("T163 be looked into again", "attempt('prctl', 4, 1, 0, 0, 0)", "seccomp"),
     Escape("T163 outlive the supervisor", "attempt('prctl', 1, 0, 0, 0, 0)", "seccomp"),
     Escape("T009 raise its own limits", """
@@ -156,9 +156,9 @@ ESCAPES = [
                 resource.setrlimit(getattr(resource, "RLIMIT_" + name), (-1, -1)); escaped(name)
             except (OSError, ValueError) as problem: print(problem)
         """, "rlimits+capabilities rlimits+uid@root"),
-    Escape("T015 take priority", "os.setpriority(os.PRIO_PROCESS, 0, -20); escaped()", "seccomp capabilities uid", who="root"),
+    Escape("T015 take priority", "os.setpriority(os.PRIO_PROCESS, 0, -20); escaped()", "seccomp capabilities uid", who="root", capability=23),
     Escape("T015 run before all others", "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); escaped()",
-           "seccomp capabilities uid", who="root"),
+           "seccomp capabilities uid", who="root", capability=23),
     Escape("T023 lock memory", "attempt('mlock', ctypes.create_string_buffer(1 << 16), 1 << 16)", "seccomp"),
     Escape("T157 leave a core file", """
         import resource
