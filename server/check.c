@@ -97,7 +97,7 @@ static bool print_proof(const IsolationPlan *plan, const TemplateConfig *config,
         (void) printf("  template %s: ", config->name);
         print_outcome(plan, state);
         print_names("    seen to hold: ", state->proven);
-        print_names("    taken, but not of a kind that an attempt can show: ",
+        print_names("    taken, but neither an attempt nor /proc shows it here: ",
                     state->layers & ~state->proven);
         print_looser(config);
         return !state->broken && !state->obstacle &&

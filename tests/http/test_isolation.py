@@ -340,6 +340,10 @@ def test_check(folders):
         assert name in rows, name
     assert re.search(r"^  template default: (\d+) ways out tried, \1 stopped$", done.stdout, re.M), done.stdout
     assert re.search(r"^    seen to hold: .*seccomp", done.stdout, re.M)
+    shown = re.search(r"^    seen to hold: (.*)$", done.stdout, re.M)[1].split(", ")
+    # No attempt fails for want of the first and the last.
+    assert {"no_new_privs", "capabilities", "seccomp", "oom_score"} <= set(shown)
+    assert ("utsns" in shown) == (re.search(r"^  utsns +on ", done.stdout, re.M) is not None)
     assert "\nstrict: met\n" in done.stdout
     assert list(folders[1].iterdir()) == []
 
