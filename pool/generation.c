@@ -55,6 +55,9 @@ static void start_failed(Template *template, const char *why) {
         Pool *pool = template->pool;
 
         free_next(template);
+        /* What its program had started, such as a helper of a library that it imported, came to us
+         * when it ended. */
+        pool->sweep_wanted = true;
         template->failures++;
         if (why)
                 set_text(&template->failure, why);

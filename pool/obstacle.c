@@ -14,9 +14,12 @@
 #define FAILED_WORKERS_MAX 8
 
 void spares_worker_failed(Template *template) {
-        uint64_t wait_ns = FAILED_WORKER_WAIT_NS;
+        uint64_t now_ns = clock_now_ns(), wait_ns = FAILED_WORKER_WAIT_NS;
 
         template->pool->counters.workers_failed++;
+        /* It was asked for together with the one before, and says nothing more. */
+        if (now_ns < template->spawn_retry_ns)
+                return;
         for (unsigned i = 0; i < template->worker_failures && wait_ns < FAILED_WORKER_WAIT_MAX_NS;
              i++)
                 wait_ns *= 2;
@@ -24,7 +27,7 @@ void spares_worker_failed(Template *template) {
                 template->worker_failures++;
         if (wait_ns > FAILED_WORKER_WAIT_MAX_NS)
                 wait_ns = FAILED_WORKER_WAIT_MAX_NS;
-        template->spawn_retry_ns = clock_now_ns() + wait_ns;
+        template->spawn_retry_ns = now_ns + wait_ns;
 }
 
 void spares_worker_is_ready(Template *template) {
