@@ -49,23 +49,36 @@
 const Rule policy_rules[] = {
         /* ── Files. Which ones is for the mount namespace and Landlock to say. ── */
         ALLOW("read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek"),
-        ALLOW("open openat creat close close_range dup dup2 dup3 umask"),
+        ALLOW("close close_range dup dup2 dup3 umask"),
+        /* No set-user-id and no set-group-id files. Where a run writes to a disk of the host (a
+         * data path; its own folder where there are no cells), such a file is a way for another
+         * user of the host to become the one that runs workers. Directories never get these bits at
+         * birth. */
+        ALLOW_IF(IN_BOTH, "open", IS(2, S_ISUID | S_ISGID, 0)),
+        ALLOW_IF(IN_BOTH, "openat", IS(3, S_ISUID | S_ISGID, 0)),
+        ALLOW_IF(IN_BOTH, "creat chmod fchmod", IS(1, S_ISUID | S_ISGID, 0)),
+        ALLOW_IF(IN_BOTH, "fchmodat", IS(2, S_ISUID | S_ISGID, 0)),
         ALLOW("stat fstat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat"),
         ALLOW("getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir"),
         /* link and unlink: sem_open() of glibc makes a semaphore under another name first. */
         ALLOW("unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat"),
-        ALLOW("truncate ftruncate fallocate fsync fdatasync fadvise64 sendfile copy_file_range "
-              "flock"),
-        ALLOW("chmod fchmod fchmodat utime utimes futimesat utimensat statfs fstatfs"),
+        ALLOW("truncate ftruncate fallocate fsync fdatasync sendfile copy_file_range flock"),
+        ALLOW("utime utimes futimesat utimensat statfs fstatfs"),
+        /* Not POSIX_FADV_DONTNEED: it takes everybody's libraries out of the page cache. */
+        ALLOW_IF(IN_BOTH, "fadvise64",
+                 IS(3, INT, POSIX_FADV_NORMAL, POSIX_FADV_RANDOM, POSIX_FADV_SEQUENTIAL,
+                    POSIX_FADV_WILLNEED, POSIX_FADV_NOREUSE)),
         /* Named pipes, and no devices: whoever collects files opens none of either. */
         ALLOW_IF(IN_BOTH, "mknod", IS(1, S_IFMT, S_IFIFO)),
         ALLOW_IF(IN_BOTH, "mknodat", IS(2, S_IFMT, S_IFIFO)),
         /* Not F_SETOWN, F_SETSIG: the kernel would signal a stranger. Not F_SETLEASE, F_NOTIFY,
-         * F_SETPIPE_SZ: they reach others who use the file, or take the kernel's memory. */
+         * F_SETPIPE_SZ: they reach others who use the file, or take the kernel's memory. Nor locks
+         * of open files: those of a process end when it closes the file, so that RLIMIT_NOFILE
+         * bounds them somewhat, but these last as long as it is mapped, and nothing counts a lock's
+         * memory (RLIMIT_LOCKS has meant nothing since Linux 2.4.25). */
         ALLOW_IF(IN_BOTH, "fcntl",
                  IS(1, INT, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK,
-                    F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_GETPIPE_SZ,
-                    F_GET_SEALS)),
+                    F_SETLK, F_SETLKW, F_GETPIPE_SZ, F_GET_SEALS)),
         ALLOW_IF(IN_BOTH, "ioctl",
                  IS(1, INT, TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX)),
         /* shutil.copystat() takes this errno for "there is no such thing here"; it raises EPERM. */
@@ -143,9 +156,11 @@ const Rule policy_rules[] = {
                  IS(1, INT & ~(uint64_t) (SOCK_CLOEXEC | SOCK_NONBLOCK), SOCK_STREAM)),
         /* send() is this, without an address. */
         ALLOW_IF(IN_BOTH, "sendto", IS(4, UINT64_MAX, 0)),
-        /* Not SO_ATTACH_FILTER, which would have the kernel run a program of the run's. */
+        /* Not SO_ATTACH_FILTER, which would have the kernel run a program of the run's. Not
+         * SO_SNDBUF: what waits in a socket is memory of the kernel's, and 125 pairs with all that
+         * net.core.wmem_max allows (4 MiB since Linux 6.18) held 2 GB that no limit sees. */
         ALLOW_IF(IN_BOTH, "setsockopt", IS(1, INT, SOL_SOCKET),
-                 IS(2, INT, SO_SNDBUF, SO_RCVBUF, SO_SNDTIMEO, SO_RCVTIMEO)),
+                 IS(2, INT, SO_SNDTIMEO, SO_RCVTIMEO)),
         /* As on a kernel without a network. */
         REFUSE(EAFNOSUPPORT, "socket"),
         /* Objects that other workers could share: System V IPC, message queues, watches. */

@@ -103,8 +103,8 @@ def program(escape, server, scene, port=None):
 
 
 def all_escapes():
-    from escapes import files, kernel, network, processes
+    from escapes import files, kernel, network, processes, resources
 
-    every = [*files.ESCAPES, *processes.ESCAPES, *network.ESCAPES, *kernel.ESCAPES]
+    every = [*files.ESCAPES, *processes.ESCAPES, *network.ESCAPES, *kernel.ESCAPES, *resources.ESCAPES]
     assert len({one.name for one in every}) == len(every)
     return every

@@ -251,11 +251,13 @@ static const struct {
         {{SYS_sendto, {3, JUNK, 1, 0, 0}}, BOTH},
         {{SYS_sendto, {3, JUNK, 1, 0, HIGH}}, 0}, /* a pointer: all bits count */
         {{SYS_sendto, {3, JUNK, 1, 0, 1}}, 0},
-        {{SYS_setsockopt, {3, SOL_SOCKET, SO_SNDBUF}}, BOTH},
+        {{SYS_setsockopt, {3, SOL_SOCKET, SO_RCVTIMEO}}, BOTH},
+        {{SYS_setsockopt, {3, SOL_SOCKET, SO_SNDBUF}}, 0},
+        {{SYS_setsockopt, {3, SOL_SOCKET, SO_RCVBUF | HIGH}}, 0},
         {{SYS_setsockopt, {3, SOL_SOCKET, SO_ATTACH_FILTER}}, 0},
         {{SYS_setsockopt, {3, SOL_SOCKET, SO_ATTACH_FILTER | HIGH}}, 0},
-        {{SYS_setsockopt, {3, 0, SO_SNDBUF}}, 0},
-        {{SYS_setsockopt, {3, HIGH, SO_SNDBUF}}, 0},
+        {{SYS_setsockopt, {3, 0, SO_RCVTIMEO}}, 0},
+        {{SYS_setsockopt, {3, HIGH, SO_RCVTIMEO}}, 0},
 
         {{SYS_fcntl, {3, F_GETFD}}, BOTH},
         {{SYS_fcntl, {3, F_GETFD | HIGH}}, BOTH},
@@ -268,6 +270,21 @@ static const struct {
         {{SYS_fcntl, {3, F_NOTIFY, 1}}, 0},
         {{SYS_fcntl, {3, F_SETPIPE_SZ, 1 << 20}}, 0},
         {{SYS_fcntl, {3, F_ADD_SEALS, 1}}, 0},
+        {{SYS_fcntl, {3, F_SETLK, JUNK}}, BOTH},
+        {{SYS_fcntl, {3, F_OFD_SETLK, JUNK}}, 0},
+        {{SYS_fcntl, {3, F_OFD_SETLKW | HIGH, JUNK}}, 0},
+
+        {{SYS_fchmod, {3, 01777}}, BOTH},
+        {{SYS_fchmod, {3, S_ISUID | 0755}}, 0},
+        {{SYS_fchmod, {3, S_ISGID | 0755 | HIGH}}, 0},
+        {{SYS_fchmodat, {3, JUNK, 0755}}, BOTH},
+        {{SYS_fchmodat, {3, JUNK, S_ISGID | 0755}}, 0},
+        {{SYS_openat, {3, JUNK, O_CREAT | O_RDWR, 0666}}, BOTH},
+        {{SYS_openat, {3, JUNK, O_CREAT | O_RDWR, S_ISUID | 0755}}, 0},
+        {{SYS_openat, {3, JUNK, O_CREAT | O_RDWR, S_ISGID | 0755 | HIGH}}, 0},
+        {{SYS_fadvise64, {3, 0, 0, POSIX_FADV_SEQUENTIAL}}, BOTH},
+        {{SYS_fadvise64, {3, 0, 0, POSIX_FADV_DONTNEED}}, 0},
+        {{SYS_fadvise64, {3, 0, 0, POSIX_FADV_DONTNEED | HIGH}}, 0},
 
         {{SYS_ioctl, {3, TCGETS}}, BOTH},
         {{SYS_ioctl, {3, FIONREAD | HIGH}}, BOTH},
@@ -309,6 +326,10 @@ static const struct {
         {{SYS_arch_prctl, {0x1001}}, 0},         /* ARCH_SET_GS */
         {{SYS_arch_prctl, {0x1001 | HIGH}}, 0},
         {{SYS_mknod, {JUNK, S_IFBLK | HIGH}}, 0},
+        {{SYS_chmod, {JUNK, S_ISUID | 0755}}, 0},
+        {{SYS_creat, {JUNK, S_ISUID | 0755}}, 0},
+        {{SYS_open, {JUNK, O_CREAT | O_RDWR, 0666}}, BOTH},
+        {{SYS_open, {JUNK, O_CREAT | O_RDWR, S_ISUID | 0755}}, 0},
 #endif
 };
 
