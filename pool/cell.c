@@ -185,10 +185,18 @@ static bool is_clean(const Cell *cell, uint64_t bytes, uint64_t inodes) {
         return bytes <= cell->clean_bytes && inodes <= cell->clean_inodes;
 }
 
-static int open_to_owner(const Cell *cell) {
+/* What a run can leave on the folders themselves: their modes, and times of its choice, which are
+ * numbers that the next one could read. */
+static int make_new(const Cell *cell) {
+        static const struct timespec times[2];
+
         for (size_t i = 0; i < N_ELEMENTS(folders); i++) {
-                if (fchmodat(cell->fds[CELL_FD_DIRECTORY], folders[i], 0700, 0) < 0)
+                int directory_fd = cell->fds[CELL_FD_DIRECTORY];
+
+                if (fchmodat(directory_fd, folders[i], 0700, 0) < 0)
                         return raise_errno("set the mode of folder %s of a cell", folders[i]);
+                if (utimensat(directory_fd, folders[i], times, 0) < 0)
+                        return raise_errno("set the times of folder %s of a cell", folders[i]);
         }
         return 0;
 }
@@ -202,7 +210,7 @@ int cell_empty(const Cell *cell, bool process_stays) {
         if (r < 0)
                 return r;
         if (is_clean(cell, bytes, inodes))
-                return open_to_owner(cell);
+                return make_new(cell);
         if (bytes > cell->clean_bytes + EMPTY_BYTES_MAX ||
             inodes > cell->clean_inodes + EMPTY_ENTRIES_MAX)
                 return -E2BIG;
@@ -213,8 +221,9 @@ int cell_empty(const Cell *cell, bool process_stays) {
                 if (r < 0)
                         return r;
         }
-        if (process_stays)
-                return 0;
+        r = make_new(cell);
+        if (r < 0 || process_stays)
+                return r;
         /* A file without a name, an attribute of a folder: they count, and cannot be seen. */
         r = cell_measure(cell, &bytes, &inodes);
         if (r < 0)

@@ -101,6 +101,12 @@ POISONS = {
     "a thread that goes on": (
         "import threading, builtins\ndef go():\n    while True: builtins.secret = 1\nthreading.Thread(target=go, daemon=True).start()",
         "import threading, builtins\nprint(threading.active_count() == 1 and not hasattr(builtins, 'secret'))"),
+    "times of folders": (
+        "import os\nfor folder in ('/work', '/tmp', '/dev/shm'):\n"
+        "    try: os.utime(folder, (47114711, 47114711))\n"
+        "    except OSError: pass\n",
+        "import os\nprint(not any(47114711 in (int(os.stat(folder).st_mtime), int(os.stat(folder).st_atime))\n"
+        "              for folder in ('/work', '/tmp', '/dev/shm') if os.path.exists(folder)))"),
     "every folder that can be written": (
         "import os\nfor top in ('/', '/tmp', '/var/tmp', '/dev/shm', '/run', '/work', os.path.expanduser('~'), os.getcwd()):\n"
         "    for name in ('left', '.config/matplotlib/matplotlibrc', '.local/lib/python3.11/site-packages/usercustomize.py'):\n"

@@ -279,6 +279,35 @@ static void body_closed(void) {
         expect(faccessat(cell.fds[CELL_FD_DIRECTORY], "shm", R_OK | W_OK | X_OK, 0) == 0);
 }
 
+static void set_times(const char *name, time_t seconds) {
+        struct timespec times[2] = {{.tv_sec = seconds, .tv_nsec = 4711}, {.tv_sec = seconds}};
+
+        expect(utimensat(cell.fds[CELL_FD_DIRECTORY], name, times, 0) == 0);
+}
+
+static void expect_no_times(const char *name) {
+        struct stat status;
+
+        expect(fstatat(cell.fds[CELL_FD_DIRECTORY], name, &status, 0) == 0);
+        expect(status.st_mtim.tv_sec == 0 && status.st_mtim.tv_nsec == 0);
+        expect(status.st_atim.tv_sec == 0 && status.st_atim.tv_nsec == 0);
+}
+
+/* Numbers for the next run to read, which take neither a byte nor an inode. */
+static void body_times(void) {
+        set_times("tmp", 123456789);
+        set_times("shm", -123456789);
+        expect(cell_empty(&cell, false) == 0);
+        expect_no_times("work");
+        expect_no_times("tmp");
+        expect_no_times("shm");
+        /* With a file, too. */
+        fill(work_fd, 1);
+        set_times("work", 123456789);
+        expect(cell_empty(&cell, false) == 0);
+        expect_no_times("work");
+}
+
 /* An open file keeps its bytes when its name has gone. */
 static void body_nameless(void) {
         _autoclose_ int fd = openat(work_fd, "open", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -296,7 +325,7 @@ static void body_nameless(void) {
                 in_a_child(body_##name);                                                           \
         }
 folder_test(clean) folder_test(files) folder_test(many) folder_test(large) folder_test(deep)
-        folder_test(closed) folder_test(nameless)
+        folder_test(closed) folder_test(times) folder_test(nameless)
 
                 int main(void) {
         const struct CMUnitTest tests[] = {
@@ -313,6 +342,7 @@ folder_test(clean) folder_test(files) folder_test(many) folder_test(large) folde
                 cmocka_unit_test(test_large),
                 cmocka_unit_test(test_deep),
                 cmocka_unit_test(test_closed),
+                cmocka_unit_test(test_times),
                 cmocka_unit_test(test_nameless),
         };
 
