@@ -68,8 +68,8 @@ static LayerState state_of(const IsolationConfig *config, const IsolationSurvey 
                 return LAYER_SWITCHED_OFF;
         if (layer == LAYER_USER_NAMESPACE && !survey->needs_user_namespace)
                 return LAYER_NOT_NEEDED;
-        /* Where these namespaces are a border (nsdelegate, systemd's choice), a zygote in one of its
-         * own could not have a child born in a group outside of it, as those of slots are. */
+        /* Where these namespaces are a border (nsdelegate, systemd's choice), a zygote in one of
+         * its own could not have a child born in a group outside of it, as those of slots are. */
         if (layer == LAYER_CGROUP_NAMESPACE && survey->cgroup_version == 2 &&
             state_of(config, survey, LAYER_CGROUP) == LAYER_ON)
                 return LAYER_NOT_NEEDED;

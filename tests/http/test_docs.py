@@ -204,7 +204,7 @@ def test_request_members_are_the_real_ones(server):
 
 
 def test_layers_are_the_real_ones(server):
-    real = set(server.health()["layers"])
+    real = set(server.health()["isolation"]["layers"])
     documented = {row[0].strip("`") for row in table_rows(page("THREAT_MODEL.md"), "## The layers")}
     assert documented == real
 
