@@ -26,6 +26,9 @@ static void print_layer(const IsolationPlan *plan, Layer layer) {
                               plan->survey.landlock_abi < ISOLATION_LANDLOCK_ABI
                                       ? "; signals and abstract sockets need ABI 6, Linux 6.12"
                                       : "");
+        if (state == LAYER_ON && layer == LAYER_CGROUP && plan->survey.cgroup_version == 1)
+                (void) printf("  %28s of version 1: only where a template allows subprocesses\n",
+                              "");
         if (state != LAYER_UNAVAILABLE)
                 return;
         (void) printf("  %28s tried: %s", "", finding->tried);

@@ -61,9 +61,23 @@ static void write_names(JsonWriter *writer, LayerMask layers) {
         json_end_array(writer);
 }
 
+/* What the workers of every template take. A control group of version 1, for one, is only for
+ * templates with subprocesses. */
+static LayerMask common_layers(const App *app) {
+        LayerMask common = app->isolation.layers;
+
+        for (unsigned i = 0; i < app->options->n_templates; i++) {
+                TemplateState state;
+
+                pool_template_state(app->pool, i, &state);
+                common &= state.layers;
+        }
+        return common;
+}
+
 void facts_write_layers(JsonWriter *writer, const App *app, LayerSelection selection) {
         const Options *options = app->options;
-        LayerMask taken = app->isolation.layers;
+        LayerMask taken = common_layers(app);
         LayerMask others = LAYERS_ALL & ~(layer_bit(LAYER_NO_NEW_PRIVILEGES) |
                                           layer_bit(LAYER_RLIMITS) | layer_bit(LAYER_NOT_DUMPABLE));
         bool no_programs = taken & layer_bit(LAYER_SECCOMP);
@@ -86,6 +100,19 @@ void facts_write_layers(JsonWriter *writer, const App *app, LayerSelection selec
         json_end_object(writer);
 }
 
+static void write_takers(JsonWriter *writer, const App *app, Layer layer) {
+        json_key(writer, "templates");
+        json_begin_array(writer);
+        for (unsigned i = 0; i < app->options->n_templates; i++) {
+                TemplateState state;
+
+                pool_template_state(app->pool, i, &state);
+                if (state.layers & layer_bit(layer))
+                        json_text(writer, slice_of_text(app->options->templates[i].name));
+        }
+        json_end_array(writer);
+}
+
 /* What the last canary of every template has seen to hold. */
 static LayerMask proven_layers(const App *app) {
         LayerMask proven = LAYERS_ALL;
@@ -99,7 +126,8 @@ static LayerMask proven_layers(const App *app) {
         return proven;
 }
 
-static void write_layer(JsonWriter *writer, const IsolationPlan *plan, Layer layer, bool proven) {
+static void write_layer(JsonWriter *writer, const App *app, Layer layer, bool proven) {
+        const IsolationPlan *plan = &app->isolation;
         const LayerFinding *finding = &plan->survey.layers[layer];
         LayerState state = plan->states[layer];
 
@@ -113,6 +141,8 @@ static void write_layer(JsonWriter *writer, const IsolationPlan *plan, Layer lay
                 facts_write_number(writer, "version", (uint64_t) plan->survey.cgroup_version);
         if (state == LAYER_ON)
                 write_flag(writer, "proven", proven);
+        if (state == LAYER_ON && !(common_layers(app) & layer_bit(layer)))
+                write_takers(writer, app, layer);
         if (state == LAYER_UNAVAILABLE) {
                 const char *error = strerrorname_np(finding->error);
 
@@ -139,7 +169,7 @@ void facts_write_isolation(JsonWriter *writer, const App *app) {
         json_key(writer, "layers");
         json_begin_object(writer);
         for (unsigned layer = 0; layer < _LAYERS; layer++)
-                write_layer(writer, plan, (Layer) layer, proven & layer_bit((Layer) layer));
+                write_layer(writer, app, (Layer) layer, proven & layer_bit((Layer) layer));
         json_end_object(writer);
         for (unsigned layer = 0; layer < _LAYERS; layer++) {
                 if (plan->states[layer] == LAYER_UNAVAILABLE ||
