@@ -3,22 +3,18 @@
 import os
 import re
 
-import pytest
-
 from harness.aftermath import is_full
 from harness.hatchery import eventually
+from harness.plain_user import is_closed, skip_where_closed
 from harness.proc import command_line
 from hostile import attack
 
 SECRET = "canary-4711"
 
 
-CLOSED = "it takes root to look into processes that are not dumpable"
-
-
 def test_the_environment_is_not_the_servers(server):
     """The server was started with a secret in its environment."""
-    if os.geteuid() == 0:  # it is not dumpable
+    if not is_closed(server.pid):
         with open(f"/proc/{server.pid}/environ", "rb") as file:
             assert SECRET.encode() in file.read()
     run = attack(server, """
@@ -37,8 +33,7 @@ except OSError: print("closed")
 def test_nothing_secret_is_in_any_memory_of_the_pool(server):
     """Neither the server's secrets nor what runs before have held: every page of every process that a run's code may
     ever share is read from outside, after runs on every slot."""
-    if os.geteuid() != 0:
-        pytest.skip(CLOSED)
+    skip_where_closed(server.pid)
     for _ in range(8):
         attack(server, "kept = [('can' + 'ary-%d' % i) * 100 for i in range(10000)]", "ok", stdin=SECRET * 100)
     eventually(lambda: is_full(server), 20, "every worker is idle")
@@ -48,8 +43,7 @@ def test_nothing_secret_is_in_any_memory_of_the_pool(server):
 
 def test_and_it_would_be_found(server):
     """The control: the same search finds it in the server."""
-    if os.geteuid() != 0:
-        pytest.skip(CLOSED)
+    skip_where_closed(server.pid)
     assert secrets_in(server.pid)
 
 
@@ -118,8 +112,7 @@ def targets_of(pid):
 
 def test_no_worker_holds_a_socket_or_a_file_of_the_server(server):
     """Looked at from outside, where nothing can hide it."""
-    if os.geteuid() != 0:
-        pytest.skip(CLOSED)
+    skip_where_closed(server.pid)
     # One that is still coming up has what the zygote has, and no request yet.
     eventually(lambda: is_full(server), 20, "every worker is idle")
     mine = set(targets_of(server.pid))
@@ -134,8 +127,7 @@ def test_no_worker_holds_a_socket_or_a_file_of_the_server(server):
 
 
 def test_pipes_are_not_shared_between_workers(server):
-    if os.geteuid() != 0:
-        pytest.skip(CLOSED)
+    skip_where_closed(server.pid)
 
     def pipes(pid):
         return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (1, 2, 250, 251)}
@@ -163,5 +155,5 @@ os.abort()
 def test_the_servers_descriptors_are_counted_after_each_attack(server):
     """Elsewhere they are left out where they cannot be seen; here that is told."""
     if server.snapshot().fds is None:
-        pytest.skip(CLOSED)
+        skip_where_closed(server.pid)
     assert server.snapshot().fds > 10
