@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness import proc
-from harness.hatchery import program
+from harness.hatchery import PASSED_ON, program
 from http_wire import BARE
 
 LAYERS = ["rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "landlock", "uid", "userns", "pidns",
@@ -32,9 +32,12 @@ def folders():
         yield ["--work-directory", top / "work", "--state-directory", top / "state"]
 
 
+PASSED = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+
+
 def hatchery(*arguments, env=None, through=()):
     return subprocess.run([*through, program(), *map(str, arguments)], capture_output=True, text=True, timeout=120,
-                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **(env or {})})
+                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **PASSED, **(env or {})})
 
 
 def refused(done, *words):
