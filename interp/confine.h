@@ -67,6 +67,7 @@ typedef struct RunLimits {
         uint64_t address_bytes;
         uint64_t cpu_seconds;
         uint64_t file_bytes;
+        uint64_t tasks; /* threads and processes; 0: what the worker's command said */
         bool keep_maxima;
 } RunLimits;
 int confine_run(const RunLimits *limits);

@@ -117,9 +117,11 @@ int confine_run(const RunLimits *limits) {
                 {RLIMIT_AS, limits->address_bytes + RUN_HEADROOM},
                 {RLIMIT_CPU, cpu_seconds},
                 {RLIMIT_FSIZE, limits->file_bytes},
+                {RLIMIT_NPROC, limits->tasks},
         };
+        size_t n = N_ELEMENTS(values) - (limits->tasks == 0);
 
-        for (size_t i = 0; i < N_ELEMENTS(values); i++) {
+        for (size_t i = 0; i < n; i++) {
                 struct rlimit limit;
 
                 limit.rlim_cur = limit.rlim_max = values[i].value;

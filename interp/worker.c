@@ -215,6 +215,10 @@ static int apply_limits(Worker *worker, const RequestOptions *options) {
         };
 
         if (worker->command->flags & SPAWN_SUBPROCESSES &&
+            worker->command->tasks < SPAWN_TASKS_SHARED)
+                limits.tasks = options->processes + SPAWN_THREADS_MAX;
+
+        if (worker->command->flags & SPAWN_SUBPROCESSES &&
             worker->command->layers & layer_bit(LAYER_SECCOMP)) {
                 int r = confine_run_system_calls(options->processes > 1);
 

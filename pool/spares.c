@@ -20,12 +20,6 @@
 /* Pages are touched when nobody has asked for anything for this long. */
 #define QUIET_NS (3 * NS_PER_MS)
 
-/* RLIMIT_NPROC counts the threads and processes of a uid, in its user namespace. Where a slot has
- * neither of its own, all share the server's uid with whatever else runs under it, and the bound
- * can only be a coarse one. */
-#define THREADS_MAX      64
-#define SHARED_TASKS_MAX 4096
-
 void slot_list_push(SlotList *list, Slot *slot) {
         slot->next = list->first;
         list->first = slot;
@@ -74,7 +68,7 @@ void spares_assign(Template *template) {
 }
 
 unsigned template_tasks(const Template *template) {
-        return (unsigned) template->config->limits.maximum[LIMIT_PROCESSES] + THREADS_MAX;
+        return (unsigned) template->config->limits.maximum[LIMIT_PROCESSES] + SPAWN_THREADS_MAX;
 }
 
 SpawnCommand spares_command(const Slot *slot) {
@@ -89,7 +83,7 @@ SpawnCommand spares_command(const Slot *slot) {
                 .memory_bytes = (limits->maximum[LIMIT_MEMORY_MB] << 20) + ADDRESS_SPACE_SLACK,
                 .file_bytes = limits->maximum[LIMIT_DISK_MB] << 20,
                 .cpu_seconds = limits->maximum[LIMIT_CPU_MS] / 1000 + 1,
-                .tasks = SHARED_TASKS_MAX,
+                .tasks = SPAWN_TASKS_SHARED,
                 .layers = template->layers,
         };
 

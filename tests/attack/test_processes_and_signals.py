@@ -195,6 +195,22 @@ def test_a_fork_bomb(workshop, own_count):
     assert run["stdout"] == ""
 
 
+@pytest.mark.parametrize("processes", (2, 4))
+def test_a_run_has_the_processes_that_it_asked_for(workshop, own_count, processes):
+    """And 64 threads, of which the kernel keeps one count with processes; not what its template may give at most."""
+    run = attack(workshop, """
+import os, time
+n = 0
+while True:
+    try:
+        if os.fork() == 0: time.sleep(60); os._exit(0)
+    except BlockingIOError: break
+    n += 1
+print(1 + n)
+""", "ok", limits={**SOME, "processes": processes})
+    assert int(run["stdout"]) == processes + 64
+
+
 def test_exec_is_no_way_around_the_limits(workshop):
     run = attack(workshop, "import os\nos.execv('/bin/sh', ['sh', '-c', 'echo hi; exec sleep 100'])", "timeout",
                  limits={**SOME, "wall_ms": 500})

@@ -46,6 +46,13 @@ typedef enum SpawnFlag {
         SPAWN_SUBPROCESSES = 1 << 2, /* new programs are allowed */
 } SpawnFlag;
 
+/* RLIMIT_NPROC counts the threads and processes of a uid, in its user namespace. A worker may have
+ * so many threads besides its processes. Where a slot has neither a uid nor a user namespace of its
+ * own, all share the server's uid with whatever else runs under it, and the bound can only be a
+ * coarse one. */
+#define SPAWN_THREADS_MAX  64
+#define SPAWN_TASKS_SHARED 4096
+
 typedef struct SpawnCommand {
         uint32_t kind;  /* ZYGOTE_SPAWN */
         uint32_t slot;  /* for the log and the report only */
