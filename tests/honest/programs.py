@@ -1,6 +1,7 @@
 """Programs as honest people write them: each asserts for itself, and ends well. The first lines may say
     # needs: a module that not every machine has
     # environment: NAME=value …
+    # layer: one without which it cannot work
 """
 
 import importlib.util
@@ -18,6 +19,8 @@ class Program:
         self.code = path.read_text()
         needs = re.search(r"^# needs: (\w+)$", self.code, re.M)
         self.needs = needs and needs[1]
+        layer = re.search(r"^# layer: (\w+)$", self.code, re.M)
+        self.layer = layer and layer[1]
         environment = re.search(r"^# environment: (.*)$", self.code, re.M)
         self.environment = dict(word.split("=") for word in environment[1].split()) if environment else {}
 
