@@ -225,6 +225,13 @@ static void on_violation(Slot *slot) {
         slot_move(slot, SLOT_EV_VIOLATION);
 }
 
+/* Pages that were touched for a run are no memory that the run has taken. */
+static void on_touched_or_probed(Slot *slot, SlotEvent event) {
+        if (event == SLOT_EV_TOUCHED)
+                meter_baseline(&slot->worker.meter);
+        slot_move(slot, event);
+}
+
 /* Handles the frames that have been read. Returns false when no more is to be read. */
 static bool handle_frames(Slot *slot) {
         for (;;) {
@@ -253,7 +260,7 @@ static bool handle_frames(Slot *slot) {
                 else if (event == SLOT_EV_VIOLATION)
                         on_violation(slot);
                 else
-                        slot_move(slot, event);
+                        on_touched_or_probed(slot, event);
                 /* A state that hears nothing may have been reached. */
                 if (slot->worker.result_fd < 0)
                         return false;

@@ -301,3 +301,12 @@ def test_who_waits_too_long_is_refused(make_server):
     line, = server.post("/v1/batch", [{"code": "1", "id": "a"}]).body.splitlines()
     assert (json.loads(line)["id"], json.loads(line)["error"]["status"]) == ("a", 503)
     running.close()
+
+
+def test_touched_pages_are_no_memory_of_the_run(make_server):
+    """What a spare writes to beforehand, some ten MiB, comes on top of what its run may take."""
+    server = make_server("--workers", "1", "--touched", "1")
+    for _ in range(3):
+        eventually(lambda: server.get("/health").json()["pool"]["templates"][0]["touched"] == 1, 20)
+        run = server.run("import time\nb = bytearray(b'x') * (9 << 20)\ntime.sleep(0.3)", limits={"memory_mb": 16})
+        assert run["status"] == "ok", run["error"]
