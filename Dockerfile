@@ -33,8 +33,8 @@ ENV HATCHERY_LISTEN=0.0.0.0:${PORT} \
     HATCHERY_WORK_DIRECTORY=/run/hatchery \
     HATCHERY_STATE_DIRECTORY=/var/lib/hatchery
 EXPOSE ${PORT}
-# No root in the container. All runs then have the server's own user id; with `--user root`, and the capabilities that a
-# container has by default, each worker gets an id of its own instead.
+# No root in the container. Each run is shut in with what the container's own rules give for it; where that is less than
+# --isolation strict asks for, the server says so and ends with 78: see docs/OPERATIONS.md, "In a container".
 USER hatchery
 # SIGTERM ends it once the runs under way have ended.
 STOPSIGNAL SIGTERM
