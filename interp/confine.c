@@ -103,7 +103,11 @@ static int close_descriptors(Confinement *confinement) {
 /* An allow-list (confine_filter.h); Linux 4.14. It comes last, as it forbids most of what the other
  * steps do. */
 static int filter_system_calls(Confinement *confinement) {
-        return confine_system_calls(confinement->command->flags & SPAWN_SUBPROCESSES);
+        bool owns_host_files = !confine_takes(confinement, LAYER_MOUNT_NAMESPACE) &&
+                               !confine_takes(confinement, LAYER_UID);
+        int r = owns_host_files ? confine_modes() : 0;
+
+        return r < 0 ? r : confine_system_calls(confinement->command->flags & SPAWN_SUBPROCESSES);
 }
 
 typedef struct Step {

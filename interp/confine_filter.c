@@ -43,6 +43,24 @@ int confine_system_calls(bool subprocesses) {
         return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER ? 0 : -EPERM;
 }
 
+int confine_modes(void) {
+        /* The filter on top sees to the architecture. An errno of 0 is a call that has worked. */
+        static const struct sock_filter no_modes[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fchmod, 2, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fchmodat, 1, 0),
+#ifdef SYS_chmod
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_chmod, 0, 1),
+#else
+                BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0),
+#endif
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+
+        return load(no_modes, N_ELEMENTS(no_modes));
+}
+
 int confine_run_system_calls(bool subprocesses) {
         /* The filter beneath has seen to the architecture. */
         static const struct sock_filter no_more_filters[] = {

@@ -11,6 +11,14 @@
  */
 int confine_system_calls(bool subprocesses);
 
+/*
+ * Where a worker has the server's own user and sees the host's files: for Landlock rules no change
+ * of modes, and one run that takes the owner's rights away from the server's folders ends all
+ * others. The calls do nothing from here on, and say that they have worked, since whoever copies a
+ * file makes them. To be called before confine_system_calls(). Returns 0 or -errno.
+ */
+int confine_modes(void);
+
 /* Once, before a run of a worker that was confined with subprocesses: the run gets the stricter
  * filter on top if it may not have them, and nobody can add a filter from then on. Returns 0 or
  * -errno. */

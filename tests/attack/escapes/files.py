@@ -33,7 +33,7 @@ ESCAPES = [
     Escape("T071 read a file that all may read", "if SECRET in open(PUBLIC_FILE, 'rb').read(): escaped()", "mountns landlock"),
     Escape("T071 list a folder of the server's user", "os.listdir(PRIVATE); escaped()", "uid mountns landlock"),
     Escape("T071 learn that a file exists", "os.stat(PUBLIC_FILE); escaped()", "mountns"),
-    Escape("T071 change a mode", "os.chmod(OWNED_FILE, 0o666); escaped()", "uid mountns", seen=_touched),
+    Escape("T071 change a mode", "os.chmod(OWNED_FILE, 0o666)", "seccomp uid mountns", seen=_touched),
     Escape("T071 change an owner", "os.chown(OWNED_FILE, -1, os.getgid()); escaped()", "seccomp uid mountns", seen=_touched),
     Escape("T071 change times", "os.utime(OWNED_FILE, (1, 1)); escaped()", "uid mountns", seen=_touched),
     Escape("T071 set an attribute", """

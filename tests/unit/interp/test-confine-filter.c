@@ -3,6 +3,7 @@
 #include "interp/confine_filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,6 +98,21 @@ static void threads(void) {
         EXPECT(REFUSED(ENOSYS, syscall(590)));
 }
 
+static void modes(void) {
+        struct stat before, after;
+        FILE *file = tmpfile();
+
+        EXPECT(file && fchmod(fileno(file), 0640) == 0 && fstat(fileno(file), &before) == 0);
+        EXPECT(confine_modes() == 0 && confine_system_calls(false) == 0);
+        EXPECT(fchmod(fileno(file), 0) == 0);
+        EXPECT(fstat(fileno(file), &after) == 0 && after.st_mode == before.st_mode);
+        EXPECT(before.st_mode == (S_IFREG | 0640));
+        /* Not even that it is not there. */
+        EXPECT(chmod("/nonexistent", 0) == 0 && fchmodat(AT_FDCWD, "/nonexistent", 0, 0) == 0);
+        EXPECT(REFUSED(EPERM, chmod("/nonexistent", S_ISUID)));
+        EXPECT(access("/", R_OK) == 0);
+}
+
 static void subprocesses(void) {
         EXPECT(confine_system_calls(true) == 0);
         EXPECT(can_start_a_thread() && can_fork() && can_execute());
@@ -134,6 +151,10 @@ static void test_a_worker_with_threads(void **state) {
         assert_int_equal(status_of(threads), 0);
 }
 
+static void test_a_worker_that_changes_no_modes(void **state) {
+        assert_int_equal(status_of(modes), 0);
+}
+
 static void test_a_worker_with_subprocesses(void **state) {
         assert_int_equal(status_of(subprocesses), 0);
 }
@@ -163,6 +184,7 @@ static void test_it_may_signal_itself(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_worker_with_threads),
+                cmocka_unit_test(test_a_worker_that_changes_no_modes),
                 cmocka_unit_test(test_a_worker_with_subprocesses),
                 cmocka_unit_test(test_a_run_with_subprocesses),
                 cmocka_unit_test(test_a_run_with_one_process),
