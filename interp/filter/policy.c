@@ -88,7 +88,10 @@ const Rule policy_rules[] = {
         REFUSE(EPERM, "chown fchown lchown fchownat"),
 
         /* ── Memory ── */
-        ALLOW("brk mmap munmap mprotect mremap madvise msync mincore membarrier"),
+        ALLOW("brk mmap munmap mprotect mremap madvise msync membarrier"),
+        /* It tells a worker of the zygote's user which pages of the shared image earlier runs have
+         * touched. */
+        REFUSE(EPERM, "mincore"),
         /* OpenBLAS asks and goes on. RLIMIT_MEMLOCK is 0 in any case. */
         REFUSE(EPERM, "mbind set_mempolicy mlock mlock2 mlockall"),
         /* Memory that RLIMIT_AS does not see. */

@@ -12,7 +12,7 @@ swapoff 168 acct 163 kexec_load 246 kexec_file_load 320 syslog 103 iopl 172 iope
 inotify_init1 294 fanotify_init 300 name_to_handle_at 303 open_by_handle_at 304 capset 126 prlimit64 302 timer_create 222
 process_madvise 440 move_pages 279 migrate_pages 256 splice 275 tee 276 vmsplice 278 landlock_create_ruleset 444 seccomp 317
 quotactl 179 setuid 105 setresuid 117 process_vm_writev 311 lookup_dcookie 212 mbind 237 set_mempolicy 238 ioprio_set 251
-get_robust_list 274
+get_robust_list 274 mincore 27
 """
 
 AARCH64 = """
@@ -27,6 +27,7 @@ swapoff 225 acct 89 kexec_load 104 kexec_file_load 294 syslog 116 kcmp 272 inoti
 name_to_handle_at 264 open_by_handle_at 265 capset 91 prlimit64 261 timer_create 107 process_madvise 440 move_pages 239
 migrate_pages 238 splice 76 tee 77 vmsplice 75 landlock_create_ruleset 444 seccomp 277 quotactl 60 setuid 146 setresuid 147
 process_vm_writev 271 lookup_dcookie 18 mbind 235 set_mempolicy 237 ioprio_set 30 get_robust_list 100
+mincore 232
 """
 
 

@@ -33,6 +33,10 @@ ESCAPES = [
         fd = os.open(ctypes.__file__, os.O_RDONLY)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED); escaped()
         """),
+    # Of the memory that all workers share: what earlier runs have touched of it.
+    _plain("T305 ask which pages are there", """
+        attempt("mincore", id(os) & ~4095, 4096, ctypes.create_string_buffer(1))
+        """),
     # In a data path, or where there are no cells, it would lie on a disk of the host.
     *[_plain(f"T304 {what} by {how}", f"""
         import stat
