@@ -285,8 +285,8 @@ static void test_two_hundred_runs_leave_nothing(void **state) {
                 assert_status(&watched[0], RUN_OK);
                 assert_status(&watched[1], RUN_OK);
         }
-        drive_until(is_filled());
-        assert_int_equal(count_open_descriptors(), descriptors);
+        /* The janitor closes what was held of cells that were thrown away, in its own time. */
+        drive_until(is_filled() && count_open_descriptors() == descriptors);
         assert_int_equal(count_mounts(), mounts);
         assert_int_equal(count_all_children(), 2 + 2 + 2);
 }
