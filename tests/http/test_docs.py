@@ -224,7 +224,7 @@ def test_options_exist():
 
 # Of docker, systemd-run, venv and pip, which the pages call too.
 OPTIONS_OF_OTHERS = {"rm", "user", "read-only", "tmpfs", "memory", "pids-limit", "stop-timeout", "system-site-packages",
-                     "only-binary", "cap-add", "security-opt", "entrypoint", "scope"}
+                     "only-binary", "cap-add", "security-opt", "entrypoint", "scope", "privileged"}
 
 
 def test_the_configuration_file_is_valid(tmp_path):
