@@ -62,7 +62,8 @@ def denied_calls(trace):
     pids = {}
     for number, line in enumerate(lines):
         pid = int(line.split(None, 1)[0])
-        if re.search(r" seccomp\(SECCOMP_SET_MODE_FILTER, 0, .* = 0$", line):
+        # Of a call during which another process was heard of, strace tells the end on a line of its own.
+        if re.search(r" seccomp\(SECCOMP_SET_MODE_FILTER, 0, .*( = 0| <unfinished \.\.\.>)$", line):
             pids.setdefault(pid, number)
     for number, line in enumerate(lines):
         pid, rest = line.split(None, 1)
