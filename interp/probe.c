@@ -100,6 +100,12 @@ void probe_run(const ProbeRequest *request, ProbeAnswer *ret_answer) {
         }
 }
 
+/* The filter ends the process before the kernel looks whom the call is meant for, so anybody will
+ * do where there is nobody to be named: a server that is pid 1, as in a container. */
 void probe_forbidden(const ProbeRequest *request) {
-        (void) attempts[request->forbidden](request);
+        ProbeRequest with_target = *request;
+
+        if (with_target.server_pid == 0)
+                with_target.server_pid = 1;
+        (void) attempts[request->forbidden](&with_target);
 }

@@ -360,6 +360,15 @@ def test_check_of_what_is_not_enough(folders):
     assert "would not start" in done.stdout
 
 
+def test_check_as_pid_1(folders):
+    """As in a container, whose first process it is: of two pid namespaces, each has a number 1."""
+    first = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
+    if subprocess.run([*first, "true"], capture_output=True).returncode != 0:
+        pytest.skip("there are no namespaces to be pid 1 in")
+    done = hatchery("check", *folders, *BARE, "--worker-uid-base", "0", through=first)
+    assert done.returncode == 0, done
+
+
 # As containers have their root: other namespaces only inside of a user namespace.
 NO_ADMINISTRATOR = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
 

@@ -55,10 +55,10 @@ class Target:
 
     def request(self, attempts=PROBES, forbidden=None, **other):
         fields = {"tasks": 0, "memory_bytes": 512 << 20, "file_bytes": 64 << 20, "disk_bytes": 0, "zygote": 0,
-                  "segment": self.segment + 1 if self.segment >= 0 else 0, **other}
+                  "segment": self.segment + 1 if self.segment >= 0 else 0, "server": self.server.pid, **other}
         return struct.pack(
             "<QIIiiiIIIQQQ32s108s212s212s212s72s", sum(1 << PROBES.index(name) for name in attempts),
-            FORBIDDEN_CALL if forbidden else 0, PROBES.index(forbidden) if forbidden else 0, self.server.pid,
+            FORBIDDEN_CALL if forbidden else 0, PROBES.index(forbidden) if forbidden else 0, fields["server"],
             fields["zygote"], self.neighbour.pid, self.tcp.getsockname()[1], fields["tasks"], fields["segment"],
             fields["memory_bytes"], fields["file_bytes"], fields["disk_bytes"],
             self.abstract.getsockname()[1:], str(self.folder / "socket").encode(), str(self.secret).encode(),
@@ -164,6 +164,13 @@ def test_as_a_plain_user_with_what_every_worker_takes(zygote, target):
 @pytest.mark.parametrize("forbidden", FORBIDDEN)
 def test_a_forbidden_call_is_the_end(zygote, target, flags, forbidden):
     _, status = probe(zygote.spawn(flags=flags), target.request(attempts=(), forbidden=forbidden))
+    assert status == -signal.SIGSYS
+
+
+@pytest.mark.parametrize("forbidden", FORBIDDEN)
+def test_a_forbidden_call_needs_no_target(zygote, target, forbidden):
+    """The server of a container is pid 1 there, and in a cell that is somebody else: it has no number to be named by."""
+    _, status = probe(zygote.spawn(), target.request(attempts=(), forbidden=forbidden, server=0))
     assert status == -signal.SIGSYS
 
 
