@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "kit/cleanup.h"
+#include "pool/chores.h"
 #include "pool/isolation.h"
 #include "pool/run.h"
 #include "pool/template.h"
@@ -31,10 +32,16 @@ typedef struct PoolConfig {
                                        end */
         const TemplateConfig *templates; /* the first one is "default"; borrowed */
         size_t n_templates;
-        unsigned queue_max;         /* runs that may wait, all templates together */
-        uint64_t queue_wait_ms;     /* a run that waited longer is refused */
-        uint64_t value_bytes_max;   /* cap of a value, of a display, of the variables document */
-        uint64_t collect_bytes_max; /* of all collected files of a run together */
+        unsigned queue_max;          /* runs that may wait, all templates together */
+        uint64_t queue_wait_ms;      /* a run that waited longer is refused */
+        const char *state_directory; /* absolute; homes of sessions are in sessions/ of it. NULL:
+                                        there are no sessions */
+        unsigned sessions_max;       /* at once, all templates and APIs together; at most
+                                        SESSIONS_MAX */
+        unsigned session_queue_max;  /* runs of one session that may wait */
+        bool sessions_evict;         /* else a session too many is refused */
+        uint64_t value_bytes_max;    /* cap of a value, of a display, of the variables document */
+        uint64_t collect_bytes_max;  /* of all collected files of a run together */
         unsigned collect_files_max;
         const IsolationPlan *isolation; /* which layers workers take; borrowed */
         uint32_t worker_uid_base;       /* with LAYER_UID: slot n runs as this + n */
@@ -123,9 +130,15 @@ typedef struct PoolCounters {
         uint64_t quarantined;   /* slots given up because they could not be made empty */
         unsigned queued;
         unsigned busy;
+        unsigned sessions; /* alive; of these: */
+        unsigned sessions_lost;
+        uint64_t sessions_made, sessions_expired, sessions_evicted;
 } PoolCounters;
 
 void pool_counters(const Pool *pool, PoolCounters *ret_counters);
+
+/* For whoever has long work with files. */
+Chores *pool_chores(const Pool *pool);
 
 /* True once every template can take a run, or has taken one before. */
 bool pool_is_ready(const Pool *pool);

@@ -60,7 +60,9 @@ typedef struct RunRequest {
         size_t n_collect;
         unsigned flags;            /* of RequestFlag (wire/run.h) */
         bool output_overrun_kills; /* else output past the limit is cut out of the middle */
-        RunLimits limits;          /* within the template's policy: the caller has checked */
+        bool interrupt_first; /* in a session: past wall_ms, KeyboardInterrupt, and the process is
+                                 killed only when that does not end the run */
+        RunLimits limits;     /* within the template's policy: the caller has checked */
 } RunRequest;
 
 /* What is kept of one stream: all of it, or its head and its tail. */
@@ -95,6 +97,15 @@ typedef struct RunUsage {
         uint64_t queue_ns;       /* from submission to handing over */
 } RunUsage;
 
+/* What a run in a session tells besides (pool/session.h). */
+typedef struct RunInSession {
+        bool is_in_session;
+        const char *began_anew; /* NULL; or why the variables of earlier runs were gone when it
+                                   began, as a sentence */
+        const char *lost;       /* NULL; or why its variables are gone after it */
+        uint64_t number;        /* of the run in its session, from 1 */
+} RunInSession;
+
 /* Valid during the done callback only. */
 typedef struct RunResult {
         bool refused; /* it never ran: it waited in the queue past its deadline. Nothing below is
@@ -116,4 +127,5 @@ typedef struct RunResult {
         bool files_truncated; /* more matched than may be returned */
         RunUsage usage;
         RunLimits limits; /* the ones in force */
+        RunInSession session;
 } RunResult;

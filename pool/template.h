@@ -19,7 +19,8 @@ Recycle recycle_by_name(const char *name);
 
 #define TEMPLATE_NAME_MAX 64
 #define TEMPLATES_MAX     16
-#define SLOTS_MAX         1024 /* of all templates together */
+#define SLOTS_MAX         1024 /* of all templates together, for runs without a session */
+#define SESSIONS_MAX      4096
 
 typedef struct TemplateConfig {
         const char *name;           /* letters, digits, "_", "-", "."; "default" exists always */
@@ -30,9 +31,10 @@ typedef struct TemplateConfig {
                               * dropped, so that workers start warm; or NULL */
         const char *prelude; /* path of Python source run in the zygote before it forks, or NULL */
         Recycle recycle;
-        unsigned workers;  /* slots: so many runs at once, and as many spares when idle */
-        unsigned touched;  /* at most so many idle spares have their pages written beforehand */
-        bool subprocesses; /* new programs are allowed */
+        unsigned workers; /* slots: so many runs at once, and as many spares when idle */
+        unsigned touched; /* at most so many idle spares have their pages written beforehand */
+        unsigned session_spares; /* idle workers that wait for a session to be made */
+        bool subprocesses;       /* new programs are allowed */
         /* What workers see besides the system, at the same place as on the host, read-only; and one
          * folder that they may write to, all alike. Absolute paths; NULL: none. */
         const char *const *read_only_paths;

@@ -137,8 +137,8 @@ static int apply_execution_timeout(OptionsReader *reader) {
         limits->standard[LIMIT_WALL_MS] = wall_ms;
         if (limits->standard[LIMIT_CPU_MS] < wall_ms)
                 limits->standard[LIMIT_CPU_MS] = wall_ms;
-        reader->given[0] |=
-                option_bit(&reader->table, option_of_limit_standard(&reader->table, LIMIT_WALL_MS));
+        reader->given[0][option_number(
+                &reader->table, option_of_limit_standard(&reader->table, LIMIT_WALL_MS))] = true;
         for (Limit limit = LIMIT_WALL_MS; limit <= LIMIT_CPU_MS; limit++) {
                 if (limits->maximum[limit] < wall_ms)
                         limits->maximum[limit] = wall_ms;
@@ -179,7 +179,7 @@ static int apply_environment(OptionsReader *reader) {
                 value = getenv(name);
                 if (!value || value[0] == '\0')
                         continue;
-                reader->given[0] |= option_bit(&reader->table, option);
+                reader->given[0][option_number(&reader->table, option)] = true;
                 r = option_assign(reader, option, 0, value, (OptionSource){name, NULL});
         }
         if (r == 0)
@@ -194,7 +194,7 @@ static int apply_flags(OptionsReader *reader, const CommandLine *line) {
                 int r;
 
                 (void) snprintf(name, sizeof(name), "--%s", flag->option->name);
-                reader->given[0] |= option_bit(&reader->table, flag->option);
+                reader->given[0][option_number(&reader->table, flag->option)] = true;
                 r = option_assign(reader, flag->option, 0, flag->value, (OptionSource){name, NULL});
                 if (r < 0)
                         return r;

@@ -12,6 +12,21 @@
 #include "pool/isolation.h"
 #include "pool/template.h"
 
+typedef struct SessionSettings {
+        unsigned count_max; /* 0: there are no sessions */
+        bool evict;
+        unsigned queue_max;
+        uint64_t idle_ms, interpreter_idle_ms, container_idle_ms, jupyter_idle_ms; /* 0: never */
+        uint64_t disk_mb;     /* of a workspace */
+        uint64_t life_cpu_ms; /* 0: no limit */
+        uint64_t interrupt_grace_ms;
+        uint64_t file_bytes_max; /* of one upload */
+        uint64_t notebook_bytes_max;
+        const char *notebooks_directory;
+        const char *package_index; /* NULL: that of pip */
+        uint64_t install_timeout_ms, packages_mb, wheel_cache_mb;
+} SessionSettings;
+
 typedef struct Options {
         const char *listen;         /* "HOST:PORT" or "unix:PATH", several separated by commas */
         const char *config;         /* path of the configuration file, or NULL */
@@ -38,6 +53,7 @@ typedef struct Options {
         unsigned upload_keys_max;
         IsolationConfig isolation; /* with worker_uid_base */
         uint64_t start_timeout_ms, zygote_max_age_ms;
+        SessionSettings sessions;
         TemplateConfig templates[TEMPLATES_MAX]; /* [0] is "default" */
         size_t n_templates;
 } Options;

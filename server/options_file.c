@@ -180,7 +180,7 @@ static int apply_entry(const ConfigFile *file, size_t i, OptionsReader *reader, 
                 return option_add_paths(reader, template, entry->value, source);
         if (is_given_before(file, i))
                 return options_complain(where, "given a second time");
-        reader->given[template] |= option_bit(&reader->table, option);
+        reader->given[template][option_number(&reader->table, option)] = true;
         return option_assign(reader, option, template, entry->value, source);
 }
 

@@ -12,7 +12,7 @@
 static bool is_given(const OptionsReader *reader, size_t template, const char *name) {
         const OptionInfo *option = option_table_find(&reader->table, name, strlen(name));
 
-        return option && (reader->given[template] & option_bit(&reader->table, option)) != 0;
+        return option && reader->given[template][option_number(&reader->table, option)];
 }
 
 static int finish_workers(OptionsReader *reader, size_t template) {
@@ -26,6 +26,8 @@ static int finish_workers(OptionsReader *reader, size_t template) {
                 if (config->workers > SLOTS_MAX / 2)
                         config->workers = SLOTS_MAX / 2;
         }
+        if (!is_given(reader, template, "session-spares"))
+                config->session_spares = template > 0 ? 0 : 2;
         if (!is_given(reader, template, "touched"))
                 config->touched = (config->workers + 1) / 2;
         if (config->touched > config->workers)
@@ -41,9 +43,9 @@ int options_finish_limits(OptionsReader *reader, size_t template) {
                 const OptionInfo *standard = option_of_limit_standard(&reader->table, limit);
                 const OptionInfo *maximum = option_of_limit_maximum(&reader->table, limit);
                 bool standard_given =
-                        (reader->given[template] & option_bit(&reader->table, standard)) != 0;
+                        reader->given[template][option_number(&reader->table, standard)];
                 bool maximum_given =
-                        (reader->given[template] & option_bit(&reader->table, maximum)) != 0;
+                        reader->given[template][option_number(&reader->table, maximum)];
 
                 if (config->limits.standard[limit] <= config->limits.maximum[limit])
                         continue;
@@ -121,6 +123,9 @@ static int finish_paths(OptionsReader *reader) {
                         return options_complain("state-directory",
                                                 "must be given, since HOME is not set");
         }
+        if (!options->sessions.notebooks_directory)
+                options->sessions.notebooks_directory =
+                        kept_path(reader, options->state_directory, "/notebooks");
         if (options->python_program)
                 return 0;
         size = readlink("/proc/self/exe", program, PATH_MAX);

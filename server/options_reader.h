@@ -14,8 +14,8 @@ typedef struct OptionsReader {
         size_t n_modules[TEMPLATES_MAX];
         const char **paths[TEMPLATES_MAX]; /* likewise the read-only paths */
         size_t n_paths[TEMPLATES_MAX];
-        uint64_t given[TEMPLATES_MAX]; /* which options a file, the environment or a flag has set: a
-                                          set of option_bit() */
+        bool given[TEMPLATES_MAX][OPTIONS_IN_TABLE_MAX]; /* which options a file, the environment or
+                                                            a flag has set, by option_number() */
 } OptionsReader;
 
 /* Where a value stands, for the message about it and for relative paths. */

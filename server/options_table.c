@@ -15,6 +15,7 @@ static const char bounds_group[] = "Bounds on clients";
 static const char queue_group[] = "Runs";
 static const char template_group[] =
         "Template \"default\" (others: sections [template.NAME] of the file)";
+static const char session_group[] = "Sessions";
 static const char limit_group[] =
         "Limits of a run, when the request names none, and the most it may ask for";
 
@@ -87,6 +88,41 @@ static const OptionInfo fixed_options[] = {
         {queue_group, "zygote-max-age-ms", SERVER(zygote_max_age_ms), OPTION_UINT64, "21600000", 0, 30 * MS_MAX, "MS",
                "a warm interpreter is started anew after that; 0: never"},
 
+        {session_group, "sessions", SERVER(sessions.count_max), OPTION_UNSIGNED, "256", 0, SESSIONS_MAX, "N",
+               "alive at once, those of all APIs together; 0: there are none"},
+        {session_group, "evict-sessions", SERVER(sessions.evict), OPTION_SWITCH, "no", 0, 0, NULL,
+         "when there are so many, end the one that has been idle longest, instead of refusing a new one"},
+        {session_group, "session-queue", SERVER(sessions.queue_max), OPTION_UNSIGNED, "16", 0, 10000, "N",
+               "runs of one session that may wait; further ones are answered 429"},
+        {session_group, "session-idle-ms", SERVER(sessions.idle_ms), OPTION_UINT64, "3600000", 0, 365 * MS_MAX, "MS",
+               "a session of /v1 that is not used for so long ends, unless it asks for another time; 0: never"},
+        {session_group, "interpreter-idle-ms", SERVER(sessions.interpreter_idle_ms), OPTION_UINT64, "3600000", 0, 365 * MS_MAX, "MS",
+               "likewise a session of the code interpreter (session_id)"},
+        {session_group, "container-idle-ms", SERVER(sessions.container_idle_ms), OPTION_UINT64, "60000", 0, 365 * MS_MAX, "MS",
+               "likewise a user of POST /run"},
+        {session_group, "jupyter-idle-ms", SERVER(sessions.jupyter_idle_ms), OPTION_UINT64, "3600000", 0, 365 * MS_MAX, "MS",
+               "likewise a user of POST /start_session"},
+        {session_group, "session-disk-mb", SERVER(sessions.disk_mb), OPTION_UINT64, "256", 1, 1ULL << 20, "MB",
+               "of the files of one session"},
+        {session_group, "session-cpu-ms", SERVER(sessions.life_cpu_ms), OPTION_UINT64, "3600000", 0, 365 * MS_MAX, "MS",
+               "CPU time of a session's process in its life; then its variables are lost; 0: no limit"},
+        {session_group, "interrupt-grace-ms", SERVER(sessions.interrupt_grace_ms), OPTION_UINT64, "2000", 0, MS_MAX, "MS",
+               "how long a run may go on after an interrupt before its process is killed"},
+        {session_group, "file-bytes", SERVER(sessions.file_bytes_max), OPTION_UINT64, "134217728", 1024, BYTES_MAX, "BYTES",
+               "of one file that is uploaded to a session"},
+        {session_group, "notebook-bytes", SERVER(sessions.notebook_bytes_max), OPTION_UINT64, "16777216", 65536, BYTES_MAX, "BYTES",
+               "of the notebook of one session; then the oldest outputs go"},
+        {session_group, "notebooks-directory", SERVER(sessions.notebooks_directory), OPTION_PATH, NULL, 0, 0, "DIR",
+         "for the notebooks of the Jupyter-like API [notebooks in the state directory]"},
+        {session_group, "package-index", SERVER(sessions.package_index), OPTION_TEXT, NULL, 0, 0, "URL",
+         "where packages for sessions come from [that of pip]; none: nothing can be installed"},
+        {session_group, "install-timeout-ms", SERVER(sessions.install_timeout_ms), OPTION_UINT64, "120000", 1000, MS_MAX, "MS",
+               "how long an installation may take"},
+        {session_group, "packages-mb", SERVER(sessions.packages_mb), OPTION_UINT64, "512", 1, 1ULL << 20, "MB",
+               "of the packages that one session has installed"},
+        {session_group, "wheel-cache-mb", SERVER(sessions.wheel_cache_mb), OPTION_UINT64, "2048", 0, 1ULL << 24, "MB",
+               "of unpacked wheels that sessions share; the ones used longest ago go first"},
+
         {template_group, "venv", TEMPLATE(venv), OPTION_PATH, NULL, 0, 0, "DIR",
          "virtual environment made by `python -m venv`"},
         {template_group, "imports", TEMPLATE(imports), OPTION_MODULES, "numpy,pandas", 0, 0, "MODULES",
@@ -101,6 +137,8 @@ static const OptionInfo fixed_options[] = {
          "runs at once [4 for each core, at least 8; 4 for other templates]"},
         {template_group, "touched", TEMPLATE(touched), OPTION_UNSIGNED, NULL, 0, SLOTS_MAX, "N",
          "idle workers whose memory is written beforehand: they start pandas code faster and take more memory [half of the workers]"},
+        {template_group, "session-spares", TEMPLATE(session_spares), OPTION_UNSIGNED, NULL, 0, 64, "N",
+         "idle workers that wait for a session to be made [2; 0 for other templates, whose sessions take some milliseconds longer]"},
         {template_group, "subprocesses", TEMPLATE(subprocesses), OPTION_SWITCH, "no", 0, 0, NULL,
          "runs may start programs"},
         {template_group, "read-only-paths", TEMPLATE(read_only_paths), OPTION_PATHS, NULL, 0, 0, "PATHS",
@@ -111,7 +149,7 @@ static const OptionInfo fixed_options[] = {
 /* clang-format on */
 
 _Static_assert(N_ELEMENTS(fixed_options) + 2 * _LIMITS <= OPTIONS_IN_TABLE_MAX,
-               "each option has a bit");
+               "there is room for each");
 
 /* One of the two options of a limit; slot is its place among the generated strings. */
 static void add_limit_option(OptionTable *table, unsigned slot, Limit limit, bool is_maximum) {
@@ -160,8 +198,8 @@ const OptionInfo *option_table_find(const OptionTable *table, const char *name, 
         return NULL;
 }
 
-uint64_t option_bit(const OptionTable *table, const OptionInfo *option) {
-        return 1ULL << (option - table->options);
+size_t option_number(const OptionTable *table, const OptionInfo *option) {
+        return (size_t) (option - table->options);
 }
 
 const OptionInfo *option_of_limit_standard(const OptionTable *table, Limit limit) {

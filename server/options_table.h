@@ -40,7 +40,7 @@ typedef struct OptionInfo {
 } OptionInfo;
 
 /* Options are numbered by their place, and remembered as given in a uint64_t. */
-#define OPTIONS_IN_TABLE_MAX 64
+#define OPTIONS_IN_TABLE_MAX 96
 #define OPTION_NAME_MAX      32
 
 typedef struct OptionTable {
@@ -58,7 +58,7 @@ void option_table_build(OptionTable *ret_table);
 const OptionInfo *option_table_find(const OptionTable *table, const char *name, size_t name_size);
 
 /* Bit of the option in a set of options. */
-uint64_t option_bit(const OptionTable *table, const OptionInfo *option);
+size_t option_number(const OptionTable *table, const OptionInfo *option);
 
 /* The two options of a limit. */
 const OptionInfo *option_of_limit_standard(const OptionTable *table, Limit limit);

@@ -15,7 +15,7 @@
  *
  * A cell maker is started as
  *     hatchery-python --make-cells --socket FD --layers MASK [--view PATH]... [--data PATH]
- *                     [--log-level LEVEL]
+ *                     [--homes DIRECTORY] [--log-level LEVEL]
  * MASK: decimal LayerMask; the namespaces in it, and only these, are made. PATH: seen by workers at
  * the same place, read-only (--view) or writable (--data), besides what interp/view.c lists. It
  * ends when the other end of the socket closes, and so do its keepers when the supervisor dies.
@@ -55,8 +55,11 @@ typedef struct CellCommand {
         uint32_t gid;
         uint64_t size_bytes; /* of the tmpfs */
         uint64_t inodes;
+        char home[24]; /* name of a home below --homes, NUL-terminated: the cell has its work/ as
+                        * /work and its packages/, read-only, as /packages. Empty: /work is of the
+                        * tmpfs, and /packages is empty */
 } CellCommand;
-_Static_assert(sizeof(CellCommand) == 32, "no padding on the wire");
+_Static_assert(sizeof(CellCommand) == 56, "no padding on the wire");
 
 #define CELL_MAKE 1U
 

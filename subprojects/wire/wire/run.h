@@ -7,6 +7,9 @@
  * order (files come as FILE_PATH followed by FILE_CONTENT, variables of the environment as
  * NAME=VALUE), closed by REQUEST_END, which carries a RequestOptions.
  *
+ * A worker of a session (SPAWN_SESSION) takes any number of runs, one after another: the next
+ * request may follow a RESULT_END without a RESULT_READY between them.
+ *
  * Worker to supervisor, on the result pipe: RESULT_READY once it is confined and can take a run
  * (again after each run under the recycle policy `reset`), or RESULT_FAILED when it could not be
  * prepared. RESULT_TOUCHED answers REQUEST_TOUCH. Then, for a run: any number of RESULT_DISPLAY, at
@@ -42,6 +45,8 @@ typedef enum RequestFlag {
                                            * objects as their __dict__, else str; names that start
                                            * with "__", and modules, left out */
         REQUEST_BIND_ANALYSIS = 1 << 4,   /* bind pd and np before the run */
+        REQUEST_BIND_PLOT = 1 << 5,       /* bind plt (matplotlib.pyplot), too */
+        REQUEST_NEW_PACKAGES = 1 << 6,    /* packages have been added since the last run */
 } RequestFlag;
 
 typedef struct RequestOptions {
@@ -55,7 +60,7 @@ typedef struct RequestOptions {
 _Static_assert(sizeof(RequestOptions) == 40, "no padding on the wire");
 
 typedef enum ResultKind {
-        RESULT_READY = 1, /* empty */
+        RESULT_READY = 1, /* empty; WireForkNotes (wire/session.h) from a copy */
         RESULT_FAILED,    /* text: which step, and why */
         RESULT_TOUCHED,   /* empty */
         RESULT_DISPLAY,   /* a JSON object: MIME type → content */

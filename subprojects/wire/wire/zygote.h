@@ -36,6 +36,7 @@ typedef enum SpawnFd {
         SPAWN_FD_CGROUP,        /* version 2: the slot's folder, to be born in */
         SPAWN_FD_CGROUP_MEMORY, /* version 1: cgroup.procs of the slot, opened for writing */
         SPAWN_FD_CGROUP_PIDS,
+        SPAWN_FD_CONTROL, /* SPAWN_SESSION: socket to the supervisor (wire/session.h) */
         _SPAWN_FDS,
 } SpawnFd;
 
@@ -44,6 +45,9 @@ typedef enum SpawnFlag {
                 1 << 0, /* run an empty snippet before RESULT_READY, so that its pages are mapped */
         SPAWN_RESET = 1 << 1,        /* recycle policy `reset`: stay after a run, made new */
         SPAWN_SUBPROCESSES = 1 << 2, /* new programs are allowed */
+        SPAWN_SESSION = 1 << 3, /* its namespace stays from run to run; the folder of the slot is
+                                 * a home (pool/home.h): its workspace is work/<member>, its
+                                 * packages are packages/<member> */
 } SpawnFlag;
 
 /* RLIMIT_NPROC counts the threads and processes of a uid, in its user namespace. A worker may have
@@ -66,7 +70,8 @@ typedef struct SpawnCommand {
                                 */
         uint64_t file_bytes;
         uint64_t cpu_seconds;
-        char directory[200]; /* the slot's directory by path, for HOME and TMPDIR: absolute, or
+        uint32_t member;     /* SPAWN_SESSION */
+        char directory[196]; /* the slot's directory by path, for HOME and TMPDIR: absolute, or
                               * empty in a mount namespace, where it is /work and /tmp */
 } SpawnCommand;
 _Static_assert(sizeof(SpawnCommand) == 256, "no padding on the wire");
