@@ -19,8 +19,8 @@ def count(path):
         if bad is not None:
             failures.append((name, bad.get("message") or ""))
         elif "skipped" in found:
-            # meson puts no reason into the file; the TAP line of the test has it, in the suite's output.
-            skips.append((name, found["skipped"].get("message") or "no reason given"))
+            # pytest has the reason in an attribute, meson in what the case has said.
+            skips.append((name, found["skipped"].get("message") or case.findtext("system-out") or "no reason given"))
         else:
             passed += 1
     return passed, failures, skips

@@ -49,5 +49,10 @@ def test_a_suite_that_broke_is_a_failure(tmp_path, suite):
     assert ", 1 failed, " in lines[-1]
 
 
+def test_the_reason_is_told_as_meson_writes_it(tmp_path):
+    case = '<testcase classname="c" name="2 - left out"><skipped/><system-out>no moon here</system-out></testcase>'
+    assert "skipped  unit: c::2 - left out: no moon here" in tally(tmp_path, unit=(0, PASSED + case))[1]
+
+
 def test_nothing_at_all_is_no_success(tmp_path):
     assert tally(tmp_path)[0] == 1

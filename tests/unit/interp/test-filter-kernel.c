@@ -30,6 +30,7 @@
 
 #include <cmocka.h>
 
+#include "../skip.h"
 #include "filter.h"
 #include "golden.h"
 #include "kit/cleanup.h"
@@ -186,7 +187,7 @@ static void test_every_number_is_answered_as_listed(void **state) {
                 }
         }
 #else
-        skip(); /* the list is of the calls of x86-64 */
+        skip_because("the list is of the calls of x86-64");
 #endif
 }
 
@@ -366,7 +367,7 @@ static void test_x32_kills(void **state) {
                         assert_int_equal(shared->answers[i], KILLED);
         }
 #else
-        skip();
+        skip_because("only x86-64 has such calls");
 #endif
 }
 
@@ -395,7 +396,7 @@ static void test_32_bit_calls_kill(void **state) {
 #if defined(__x86_64__)
         /* Without a filter the call works, where the kernel has it at all. */
         if (end_after_int80(false, 0) != 0)
-                skip();
+                skip_because("this kernel has no 32-bit calls");
         for (Profile profile = 0; profile < _PROFILES; profile++) {
                 int status = end_after_int80(true, profile);
 
@@ -403,7 +404,7 @@ static void test_32_bit_calls_kill(void **state) {
                 assert_int_equal(WTERMSIG(status), SIGSYS);
         }
 #else
-        skip();
+        skip_because("only x86-64 has such calls");
 #endif
 }
 

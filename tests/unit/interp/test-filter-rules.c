@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "../skip.h"
 #include "filter.h"
 #include "golden.h"
 #include "interp/filter/compile.h"
@@ -216,7 +217,7 @@ static void test_x32_kills(void **state) {
                 }
         }
 #else
-        skip();
+        skip_because("only x86-64 has such calls");
 #endif
 }
 
@@ -273,7 +274,7 @@ static void test_the_list_is_the_committed_one(void **state) {
                          getenv(GOLDEN_PATH_VARIABLE), program, getenv(GOLDEN_PATH_VARIABLE));
         free(now);
 #else
-        skip(); /* the list is of the calls of x86-64 */
+        skip_because("the list is of the calls of x86-64");
 #endif
 }
 

@@ -17,7 +17,7 @@ static inline int open_isolated(void **state) {
 #define need_cells()                                                                               \
         do {                                                                                       \
                 if (!has_cells())                                                                  \
-                        skip();                                                                    \
+                        skip_because("no cells here");                                             \
         } while (0)
 
 /* Keepers have a name of their own, and their maker has not. */

@@ -343,12 +343,13 @@ static inline int driver_close(void **state) {
 
 #define pool_test(f) cmocka_unit_test_setup_teardown(f, driver_open, driver_close)
 
-/* Exit status 77 is how meson counts a test as skipped. */
+/* Without the program, all of them are one test that is skipped. */
 #define driver_run_tests(name, tests)                                                              \
         ({                                                                                         \
                 (void) signal(SIGPIPE, SIG_IGN);                                                   \
                 driver_look_around();                                                              \
                 if (!driver_program())                                                             \
-                        (void) fprintf(stderr, "skipped: HATCHERY_PYTHON names no program\n");     \
-                driver_program() ? cmocka_run_group_tests_name(name, tests, NULL, NULL) : 77;      \
+                        print_message("1..1\nskipped: HATCHERY_PYTHON names no program\n"          \
+                                      "not ok 1 # SKIP " name "\n");                               \
+                driver_program() ? cmocka_run_group_tests_name(name, tests, NULL, NULL) : 0;       \
         })

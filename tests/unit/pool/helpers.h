@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../skip.h"
 #include "kit/bytes.h"
 
 /* Numbers that look random and are the same in every run (xorshift64*, Vigna 2016). */

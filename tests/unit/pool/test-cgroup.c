@@ -23,9 +23,6 @@ typedef int (*ChildMain)(const void *argument);
 static int set_up_tree(void **state) {
         group = SLOT_CGROUP_NONE;
         assert_int_equal(cgroup_tree_open(&tree), 0);
-        if (tree.version == 0)
-                print_message("skipped: no control groups here: %s: %s\n", tree.tried,
-                              strerror(tree.error));
         return 0;
 }
 
@@ -38,7 +35,7 @@ static int set_up(void **state) {
 
 static void need_tree(void) {
         if (tree.version == 0)
-                skip();
+                skip_because("no control groups here: %s: %s", tree.tried, strerror(tree.error));
 }
 
 /* Nothing may be left in the server's group but what others have made. */
@@ -224,7 +221,7 @@ static void test_what_a_killed_server_leaves_is_removed(void **state) {
 
         need_tree();
         if (tree.moved)
-                skip(); /* another server cannot divide a group that this one lives in */
+                skip_because("another server cannot divide a group that this one lives in");
         assert_int_equal(pipe(pipes), 0);
         server = fork();
         if (server == 0) {

@@ -77,7 +77,9 @@ static void test_survey_sets_a_host_name(void **state) {
 
         assert_int_equal(isolation_survey(&strict, &before), 0);
         if (before.layers[LAYER_UTS_NAMESPACE].error != 0)
-                skip();
+                skip_because("no UTS namespace here: %s: %s",
+                             before.layers[LAYER_UTS_NAMESPACE].tried,
+                             strerror(before.layers[LAYER_UTS_NAMESPACE].error));
         pid = fork();
         if (pid == 0) {
                 const LayerFinding *finding = &after.layers[LAYER_UTS_NAMESPACE];

@@ -169,7 +169,7 @@ static void test_a_cell_that_does_not_end(void **state) {
 
         need_cells();
         if (geteuid() != 0)
-                skip();
+                skip_because("only root may trace what is another user's");
         allow_subprocesses();
         driver.template.workers = 2;
         start_and_fill();
