@@ -159,8 +159,10 @@ def left_on_the_host(server, uid_base):
             pass
     for kind in ("shm", "msg", "sem"):
         rows = [line.split() for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()]
-        column = rows[0].index("uid")
-        found |= {f"{kind} {row[0]}" for row in rows[1:] if int(row[column]) in ids}
+        columns = {name: i for i, name in enumerate(rows[0])}
+        # By their id: the key of each private one is 0.
+        name, owner = columns["msqid" if kind == "msg" else f"{kind}id"], columns["uid"]
+        found |= {f"{kind} {row[name]}" for row in rows[1:] if int(row[owner]) in ids}
     return found
 
 
