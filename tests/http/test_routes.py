@@ -1,0 +1,114 @@
+"""Paths and methods, and what each request leaves in the log."""
+
+import re
+
+import pytest
+
+from harness.hatchery import eventually
+from http_wire import Wire, problem
+
+
+# ── Routes ──
+
+
+@pytest.mark.parametrize("path", ["/nothing", "//health", "/health/", "/x/../health", "/./health", "/health;x", "/Health",
+                                  "/v1", "/v1/", "/v1/execute/", "//v1/execute", "/v1//execute", "/health%00", "/health%20",
+                                  "health", "/upload_data/", "/get_data/a/b"])
+def test_paths_that_do_not_exist(server, path):
+    with Wire(server) as wire:
+        problem(wire.request("GET", path).answer(), 404)
+        assert wire.request().answer().status == 200
+
+
+@pytest.mark.parametrize("path", ["/health?", "/health?x=1&y", "/h%65alth", "/%68ealth", "http://other.example/health",
+                                  "https://other.example/health?x"])
+def test_paths_that_mean_the_same(server, path):
+    with Wire(server) as wire:
+        assert wire.request("GET", path).answer().json()["status"] == "healthy"
+
+
+@pytest.mark.parametrize("path", ["/%", "/health%", "/health%2", "/health%zz"])
+def test_broken_percent_encoding(server, path):
+    with Wire(server) as wire:
+        problem(wire.request("GET", path).answer(), 400)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "execute", "HEAD"])
+@pytest.mark.parametrize("path", ["/v1/execute", "/v1/batch", "/api/execute", "/execute_code", "/upload_data/k"])
+def test_wrong_method(server, method, path):
+    with Wire(server) as wire:
+        answer = wire.request(method, path).answer(head_only=method == "HEAD")
+        assert answer.status == 405
+        assert answer.headers["allow"] == "OPTIONS, POST"
+        if method != "HEAD":
+            problem(answer, 405)
+        assert wire.request().answer().status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/v1/templates", "/v1/capabilities", "/clear_data"])
+def test_options(server, path):
+    with Wire(server) as wire:
+        answer = wire.request("OPTIONS", path).answer()
+        assert answer.status == 204
+        assert answer.headers["allow"] == "OPTIONS, GET, HEAD"
+        assert wire.request("POST", path, b"").answer().status == 405
+
+
+def test_options_of_the_server(server):
+    with Wire(server) as wire:
+        answer = wire.request("OPTIONS", "*").answer()
+        assert answer.status == 204
+        assert answer.headers["allow"] == "OPTIONS, GET, HEAD, POST"
+
+
+def test_head_has_the_length_of_get(server):
+    with Wire(server) as wire:
+        size = len(wire.request("GET", "/").answer().body)
+        answer = wire.request("HEAD", "/").answer(head_only=True)
+        assert int(answer.headers["content-length"]) == size
+        assert wire.request().answer().status == 200
+
+
+def test_root(server):
+    document = server.get("/").json()
+    assert document["name"] == "hatchery"
+    for link in document["links"].values():
+        assert server.get(link).status in (200, 405)
+    page = server.get("/", {"Accept": "text/html,application/xhtml+xml"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "/v1/execute" in page.text
+
+
+# ── Request ids and the log ──
+
+
+def test_request_id_is_kept_or_made(server):
+    assert server.get("/health", {"X-Request-Id": "a-B.9_z"}).headers["x-request-id"] == "a-B.9_z"
+    made = set()
+    for given in ("", "x" * 65, "a b", "ä", "a\tb", "<script>"):
+        made.add(server.get("/health", {"X-Request-Id": given.encode()}).headers["x-request-id"])
+    assert len(made) == 6
+    assert all(re.fullmatch(r"[0-9A-Za-z]{22}", name) for name in made)
+
+
+def test_access_log(server):
+    secret = "do-not-log-this"
+    with Wire(server) as wire:
+        wire.request("POST", f"/v1/execute?token={secret}", b'{"code": "print(7)  # %s"}' % secret.encode(),
+                     headers=["X-Request-Id: logged-1"]).answer()
+        wire.request("GET", "/a\x1b[31mb", headers=["X-Request-Id: logged-2"]).answer()
+    eventually(lambda: "id=logged-1" in server.log(), 5, "the request is logged")
+    lines = [line for line in server.log().splitlines() if "id=logged-1" in line]
+    assert len(lines) == 1
+    assert re.search(r" request method=POST path=/v1/execute status=200 bytes=\d+ duration_us=\d+ id=logged-1 "
+                     r"remote=127\.0\.0\.1$", lines[0])
+    assert secret not in server.log()
+    assert "\x1b" not in server.log()
+
+
+def test_errors_of_the_http_library_are_logged_too(server):
+    with Wire(server) as wire:
+        wire.send(b"POST /v1/execute HTTP/1.1\r\nX-Request-Id: logged-3\r\nContent-Length: x\r\n\r\n")
+        answer = wire.answer()
+        assert answer.headers["x-request-id"] == "logged-3"
+    eventually(lambda: re.search(r"status=400 .*id=logged-3", server.log()), 5, "the request is logged")
