@@ -24,7 +24,8 @@ READY_SECONDS = 90
 STOP_SECONDS = 30
 
 # What `./dev test` sets for the sanitized build.
-PASSED_ON = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "HATCHERY_PYTHON_PROGRAM")
+PASSED_ON = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "HATCHERY_PYTHON_PROGRAM")
+             if name in os.environ}
 
 # A pool that suits a small machine and a short test.
 SMALL_POOL = ("--workers", "4", "--touched", "1")
@@ -113,9 +114,7 @@ class Hatchery:
     def _spawn(self, listen):
         command = [*self.wrapper, str(self.binary), "serve", "--listen", listen,
                    "--work-directory", str(self.work), "--state-directory", str(self.state), *self.arguments]
-        env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-        env.update({name: os.environ[name] for name in PASSED_ON if name in os.environ})
-        env.update(self.env)
+        env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **PASSED_ON, **self.env}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                             stderr=log, cwd=self.directory.name)

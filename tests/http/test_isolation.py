@@ -12,32 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from command import hatchery
 from harness import proc
-from harness.hatchery import PASSED_ON, program
+from harness.hatchery import program
 from http_wire import BARE
 
 LAYERS = ["rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "landlock", "uid", "userns", "pidns",
           "mountns", "netns", "ipcns", "utsns", "cgroupns", "cgroup", "oom_score", "core_scheduling"]
 # Without these, strict does not start anywhere.
 ALWAYS = ["rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp"]
-
-
-@pytest.fixture
-def folders():
-    with tempfile.TemporaryDirectory(prefix="hatchery-test-") as name:
-        top = Path(name)
-        top.chmod(0o755)
-        for part in ("work", "state"):
-            (top / part).mkdir()
-        yield ["--work-directory", top / "work", "--state-directory", top / "state"]
-
-
-PASSED = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-
-
-def hatchery(*arguments, env=None, through=()):
-    return subprocess.run([*through, program(), *map(str, arguments)], capture_output=True, text=True, timeout=120,
-                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **PASSED, **(env or {})})
 
 
 def refused(done, *words):

@@ -4,19 +4,11 @@ import os
 import re
 import resource
 import socket
-import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from harness.hatchery import Hatchery, program
+from command import hatchery
 from http_wire import BARE
-
-
-def hatchery(*arguments, env=None, preexec_fn=None, timeout=60):
-    return subprocess.run([program(), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **(env or {})}, preexec_fn=preexec_fn)
 
 
 def refused(done, status, *words):
@@ -28,17 +20,6 @@ def refused(done, status, *words):
     for word in words:
         assert word in lines[0], done.stderr
     return lines[0]
-
-
-@pytest.fixture
-def folders():
-    """Flags that keep a server which is not to start out of the way. pytest's own folders let nobody else pass."""
-    with tempfile.TemporaryDirectory(prefix="hatchery-test-") as name:
-        top = Path(name)
-        top.chmod(0o755)
-        for part in ("work", "state"):
-            (top / part).mkdir()
-        yield ["--work-directory", top / "work", "--state-directory", top / "state"]
 
 
 def test_help():

@@ -1,0 +1,15 @@
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def folders():
+    """Flags that keep a server which is not to start out of the way. pytest's own folders let nobody else pass."""
+    with tempfile.TemporaryDirectory(prefix="hatchery-test-") as name:
+        top = Path(name)
+        top.chmod(0o755)
+        for part in ("work", "state"):
+            (top / part).mkdir()
+        yield ["--work-directory", top / "work", "--state-directory", top / "state"]
