@@ -1,71 +1,7 @@
 /* The files of a request: which paths may stand side by side in a workspace, and what is in them.
  */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
-
-#include "server/api/decode.h"
-
-static TemplateConfig templates[1];
-
-static int set_up(void **state) {
-        templates[0] = (TemplateConfig){.name = "default", .limits = limit_policy_standard()};
-        return 0;
-}
-
-/* The body as a heap block of exactly its size, so that a sanitizer sees a read past its end. */
-typedef struct Case {
-        ExecuteRequest request;
-        DecodeContext context;
-        uint8_t *body;
-        bool is_read;
-} Case;
-
-static Case decode(const char *text) {
-        Case c = {.context = {.templates = templates, .n_templates = 1}};
-        size_t size = strlen(text);
-
-        c.body = malloc(size);
-        assert_non_null(c.body);
-        memcpy(c.body, text, size);
-        c.is_read = execute_request_decode(&c.request, &c.context, slice_of(c.body, size));
-        return c;
-}
-
-static void done(Case *c) {
-        execute_request_done(&c->request);
-        free(c->body);
-}
-
-static void assert_refused(const char *text, int status, const char *field, const char *says) {
-        Case c = decode(text);
-        const ReaderError *error = &c.request.reader.error;
-
-        if (c.is_read || error->status != status || strcmp(error->field, field) != 0 ||
-            !strstr(error->text, says))
-                fail_msg("%s\n → %d, field \"%s\": %s", text, c.is_read ? 0 : error->status,
-                         error->field, error->text);
-        done(&c);
-}
-
-static Case accepted(const char *text) {
-        Case c = decode(text);
-
-        if (!c.is_read)
-                fail_msg("%s\n → %d, field \"%s\": %s", text, c.request.reader.error.status,
-                         c.request.reader.error.field, c.request.reader.error.text);
-        return c;
-}
-
-static void assert_accepted(const char *text) {
-        Case c = accepted(text);
-
-        done(&c);
-}
+#include "decode.h"
 
 static void assert_path_refused(const char *path, const char *says) {
         char text[2048];
