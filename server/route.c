@@ -1,37 +1,40 @@
 #include "server/route.h"
 
+#include <assert.h>
+
 #include "server/api/api.h"
+#include "server/percent.h"
 #include "server/request.h"
 #include "server/respond.h"
 
 /* clang-format off */
 static const Route routes[] = {
-        {"GET",  "/",                   handle_root,                    ERRORS_PROBLEM},
-        {"GET",  "/health",             handle_health,                  ERRORS_PROBLEM},
-        {"GET",  "/ready",              handle_ready,                   ERRORS_PROBLEM},
+        {"GET",  "/",                   handle_root,                    ERRORS_PROBLEM,       BODY_REQUEST},
+        {"GET",  "/health",             handle_health,                  ERRORS_PROBLEM,       BODY_REQUEST},
+        {"GET",  "/ready",              handle_ready,                   ERRORS_PROBLEM,       BODY_REQUEST},
 
-        {"POST", "/v1/execute",         handle_execute,                 ERRORS_PROBLEM},
-        {"POST", "/v1/batch",           handle_batch,                   ERRORS_PROBLEM},
-        {"GET",  "/v1/templates",       handle_templates,               ERRORS_PROBLEM},
-        {"GET",  "/v1/capabilities",    handle_capabilities,            ERRORS_PROBLEM},
+        {"POST", "/v1/execute",         handle_execute,                 ERRORS_PROBLEM,       BODY_REQUEST},
+        {"POST", "/v1/batch",           handle_batch,                   ERRORS_PROBLEM,       BODY_REQUEST},
+        {"GET",  "/v1/templates",       handle_templates,               ERRORS_PROBLEM,       BODY_REQUEST},
+        {"GET",  "/v1/capabilities",    handle_capabilities,            ERRORS_PROBLEM,       BODY_REQUEST},
 
         /* data-analysis sandbox */
-        {"POST", "/api/execute",        handle_data_analysis_execute,   ERRORS_STATUS_OUTPUT},
+        {"POST", "/api/execute",        handle_data_analysis_execute,   ERRORS_STATUS_OUTPUT, BODY_REQUEST},
 
         /* code-execution sandbox */
-        {"POST", "/execute_code",       handle_sandbox_execute,         ERRORS_DETAIL},
-        {"POST", "/upload_data/{key}",  handle_sandbox_upload,          ERRORS_DETAIL},
-        {"GET",  "/get_data/{key}",     handle_sandbox_get,             ERRORS_DETAIL},
-        {"GET",  "/clear_data",         handle_sandbox_clear,           ERRORS_DETAIL},
+        {"POST", "/execute_code",       handle_sandbox_execute,         ERRORS_DETAIL,        BODY_REQUEST},
+        {"POST", "/upload_data/{key}",  handle_sandbox_upload,          ERRORS_DETAIL,        BODY_REQUEST},
+        {"GET",  "/get_data/{key}",     handle_sandbox_get,             ERRORS_DETAIL,        BODY_REQUEST},
+        {"GET",  "/clear_data",         handle_sandbox_clear,           ERRORS_DETAIL,        BODY_REQUEST},
 };
 /* clang-format on */
 
-/* Whether path is what the pattern says; {…} stands for one component that is not empty. */
-static bool pattern_matches(const char *pattern, Slice path, Slice *ret_parameter) {
+bool route_path_matches(const char *pattern, Slice path, Slice *ret_parameters) {
         const uint8_t *at = path.data;
         const uint8_t *end = path.data + path.size;
+        size_t n = 0;
 
-        *ret_parameter = SLICE_NULL;
+        memset(ret_parameters, 0, ROUTE_PARAMETERS_MAX * sizeof(*ret_parameters));
         for (; *pattern != '\0'; pattern++) {
                 const uint8_t *start = at;
 
@@ -40,20 +43,23 @@ static bool pattern_matches(const char *pattern, Slice path, Slice *ret_paramete
                                 return false;
                         continue;
                 }
+                pattern = strchr(pattern, '}');
+                if (pattern[-1] == '*')
+                        at = end;
                 while (at < end && *at != '/')
                         at++;
                 if (at == start)
                         return false;
-                *ret_parameter = slice_of(start, (size_t) (at - start));
-                pattern = strchr(pattern, '}');
+                assert(n < ROUTE_PARAMETERS_MAX);
+                ret_parameters[n++] = slice_of(start, (size_t) (at - start));
         }
         return at == end;
 }
 
-static const Route *find(Slice method, Slice path, bool *ret_path_exists, Slice *ret_parameter) {
+static const Route *find(Slice method, Slice path, bool *ret_path_exists, Slice *ret_parameters) {
         *ret_path_exists = false;
         for (size_t i = 0; i < N_ELEMENTS(routes); i++) {
-                if (!pattern_matches(routes[i].path, path, ret_parameter))
+                if (!route_path_matches(routes[i].path, path, ret_parameters))
                         continue;
                 *ret_path_exists = true;
                 if (slice_equals(method, routes[i].method) ||
@@ -64,47 +70,9 @@ static const Route *find(Slice method, Slice path, bool *ret_path_exists, Slice 
 }
 
 const Route *route_find(Slice method, Slice path, bool *ret_path_exists) {
-        Slice parameter;
+        Slice parameters[ROUTE_PARAMETERS_MAX];
 
-        return find(method, path, ret_path_exists, &parameter);
-}
-
-static int hex_digit(uint8_t character) {
-        if (character >= '0' && character <= '9')
-                return character - '0';
-        if (character >= 'a' && character <= 'f')
-                return character - 'a' + 10;
-        if (character >= 'A' && character <= 'F')
-                return character - 'A' + 10;
-        return -1;
-}
-
-/* Decodes %xx into the request's pool. Returns false when a % is not followed by two hexadecimal
- * digits. */
-static bool percent_decode(h2o_req_t *req, Slice text, Slice *ret_text) {
-        uint8_t *decoded;
-        size_t size = 0;
-
-        *ret_text = text;
-        if (text.size == 0 || !memchr(text.data, '%', text.size))
-                return true;
-        decoded = h2o_mem_alloc_pool(&req->pool, text.size);
-        for (size_t i = 0; i < text.size; i++) {
-                int high, low;
-
-                if (text.data[i] != '%') {
-                        decoded[size++] = text.data[i];
-                        continue;
-                }
-                high = i + 2 < text.size ? hex_digit(text.data[i + 1]) : -1;
-                low = i + 2 < text.size ? hex_digit(text.data[i + 2]) : -1;
-                if (high < 0 || low < 0)
-                        return false;
-                decoded[size++] = (uint8_t) (high << 4 | low);
-                i += 2;
-        }
-        *ret_text = slice_of(decoded, size);
-        return true;
+        return find(method, path, ret_path_exists, parameters);
 }
 
 /* The path as it was sent, without its query, and without scheme and authority where they stand
@@ -128,20 +96,41 @@ static Slice request_path(h2o_req_t *req) {
         return path;
 }
 
+/* Returns false when it cannot be decoded. */
+static bool decoded_path(h2o_req_t *req, Slice *ret_path) {
+        Slice path = request_path(req);
+        uint8_t *decoded;
+        size_t size;
+
+        *ret_path = path;
+        if (path.size == 0 || !memchr(path.data, '%', path.size))
+                return true;
+        decoded = h2o_mem_alloc_pool(&req->pool, path.size);
+        if (!percent_decode(path, false, decoded, &size))
+                return false;
+        *ret_path = slice_of(decoded, size);
+        return true;
+}
+
 /* The methods of a path, for Allow; every one of the table when path is "*". */
 static h2o_iovec_t allowed_methods(h2o_req_t *req, Slice path) {
-        bool get = slice_equals(path, "*"), post = get;
-        Slice parameter;
+        static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH"};
+        static const char *const said[] = {", GET, HEAD", ", POST", ", PUT", ", DELETE", ", PATCH"};
+        h2o_iovec_t allowed = h2o_iovec_init(H2O_STRLIT("OPTIONS"));
+        Slice parameters[ROUTE_PARAMETERS_MAX];
 
-        for (size_t i = 0; i < N_ELEMENTS(routes); i++) {
-                if (!pattern_matches(routes[i].path, path, &parameter))
-                        continue;
-                get = get || strcmp(routes[i].method, "GET") == 0;
-                post = post || strcmp(routes[i].method, "POST") == 0;
+        for (size_t m = 0; m < N_ELEMENTS(methods); m++) {
+                bool takes = false;
+
+                for (size_t i = 0; i < N_ELEMENTS(routes) && !takes; i++)
+                        takes = strcmp(routes[i].method, methods[m]) == 0 &&
+                                (slice_equals(path, "*") ||
+                                 route_path_matches(routes[i].path, path, parameters));
+                if (takes)
+                        allowed = h2o_concat(&req->pool, allowed,
+                                             h2o_iovec_init(said[m], strlen(said[m])));
         }
-        return h2o_concat(&req->pool, h2o_iovec_init(H2O_STRLIT("OPTIONS")),
-                          get ? h2o_iovec_init(H2O_STRLIT(", GET, HEAD")) : h2o_iovec_init(NULL, 0),
-                          post ? h2o_iovec_init(H2O_STRLIT(", POST")) : h2o_iovec_init(NULL, 0));
+        return allowed;
 }
 
 static void answer_without_route(h2o_req_t *req, Slice method, Slice path, bool path_exists) {
@@ -177,12 +166,12 @@ void route_dispatch(App *app, h2o_req_t *req) {
         const Route *route;
         Slice path;
 
-        if (!percent_decode(req, request_path(req), &path)) {
+        if (!decoded_path(req, &path)) {
                 respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 400},
                               "In the path, a %% is not followed by two hexadecimal digits.");
                 return;
         }
-        route = find(method, path, &path_exists, &match.parameter);
+        route = find(method, path, &path_exists, match.parameters);
         if (!route) {
                 answer_without_route(req, method, path, path_exists);
                 return;

@@ -14,9 +14,18 @@ typedef enum ErrorStyle {
         ERRORS_STATUS_OUTPUT, /* {"status": "Error", "output": "…"}, the data-analysis sandbox */
 } ErrorStyle;
 
+/* How large the body of a request may be. */
+typedef enum BodyLimit {
+        BODY_REQUEST, /* request_bytes_max */
+        BODY_FILES,   /* sessions.file_bytes_max, if that is more */
+} BodyLimit;
+
+#define ROUTE_PARAMETERS_MAX 2
+
 typedef struct RouteMatch {
-        Slice parameter; /* what stood for {…} in the path, percent-decoded; in the request's pool
-                          */
+        Slice parameters[ROUTE_PARAMETERS_MAX]; /* what stood for each {…} in the path, in order,
+                                                   percent-decoded; in the request's pool. Any
+                                                   bytes: NUL and what is not UTF-8 too */
         ErrorStyle errors;
 } RouteMatch;
 
@@ -25,10 +34,12 @@ typedef void (*RouteHandler)(App *app, h2o_req_t *req, const RouteMatch *match);
 
 typedef struct Route {
         const char *method;
-        const char *path; /* "/v1/execute", or with one {…} that stands for one component:
-                             "/get_data/{key}" */
+        const char *path; /* "/v1/execute", or with {…} that stands for one component:
+                             "/get_data/{key}". A last {…*} stands for all the rest, with its
+                             slashes: "/files/{path*}". Neither stands for nothing */
         RouteHandler handler;
         ErrorStyle errors;
+        BodyLimit body;
 } Route;
 
 /* Finds the route of a request and calls its handler, or answers 404 or 405. HEAD goes where GET
@@ -37,3 +48,6 @@ void route_dispatch(App *app, h2o_req_t *req);
 
 /* Whether a path, before its query, exists; for limits that depend on it. */
 const Route *route_find(Slice method, Slice path, bool *ret_path_exists);
+
+/* Whether a path, decoded, is what a route's path says; ret_parameters has ROUTE_PARAMETERS_MAX. */
+bool route_path_matches(const char *pattern, Slice path, Slice *ret_parameters);

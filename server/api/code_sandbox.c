@@ -158,7 +158,7 @@ static void send_answer(Exchange *exchange, const RunResult *result) {
 }
 
 void handle_sandbox_execute(App *app, h2o_req_t *req, const RouteMatch *match) {
-        _cleanup_(reader_done) Reader reader;
+        _cleanup_(reader_done) Reader reader = {0};
         SandboxRequest request = {0};
         RunRequest run = standard_run(app);
 
@@ -217,8 +217,8 @@ static bool check_key(h2o_req_t *req, Slice key) {
 }
 
 void handle_sandbox_upload(App *app, h2o_req_t *req, const RouteMatch *match) {
-        _cleanup_(reader_done) Reader reader;
-        Slice key = match->parameter;
+        _cleanup_(reader_done) Reader reader = {0};
+        Slice key = match->parameters[0];
         char text[STORE_KEY_MAX + 64];
         int r;
 
@@ -240,7 +240,7 @@ void handle_sandbox_upload(App *app, h2o_req_t *req, const RouteMatch *match) {
 
 void handle_sandbox_get(App *app, h2o_req_t *req, const RouteMatch *match) {
         _cleanup_(buffer_done) Buffer value = BUFFER_INIT(0);
-        Slice key = match->parameter;
+        Slice key = match->parameters[0];
         int r;
 
         if (!check_key(req, key))

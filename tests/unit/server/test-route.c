@@ -74,10 +74,66 @@ static void test_nul_is_no_end(void **state) {
         assert_true(path_exists);
 }
 
+typedef struct PathCase {
+        const char *pattern, *path;
+        const char *parameters[ROUTE_PARAMETERS_MAX]; /* "!" in the first: no match */
+} PathCase;
+
+static const PathCase path_cases[] = {
+        {"/s/{id}", "/s/a", {"a", NULL}},
+        {"/s/{id}", "/s/", {"!"}},
+        {"/s/{id}", "/s/a/", {"!"}},
+        {"/s/{id}/x/{name}", "/s/a/x/b", {"a", "b"}},
+        {"/s/{id}/x/{name}", "/s/a/y/b", {"!"}},
+        {"/s/{id}/x/{name}", "/s//x/b", {"!"}},
+        {"/s/{id}/x/{name}", "/s/a/x/", {"!"}},
+        {"/s/{id}/x/{name}", "/s/a/x/b/c", {"!"}},
+        {"/s/{id}/files/{path*}", "/s/a/files/b", {"a", "b"}},
+        {"/s/{id}/files/{path*}", "/s/a/files/b/c.txt", {"a", "b/c.txt"}},
+        {"/s/{id}/files/{path*}", "/s/a/files/b/", {"a", "b/"}},
+        {"/s/{id}/files/{path*}", "/s/a/files//", {"a", "/"}},
+        {"/s/{id}/files/{path*}", "/s/a/files/../../x", {"a", "../../x"}},
+        {"/s/{id}/files/{path*}", "/s/files/files/files", {"files", "files"}},
+        {"/s/{id}/files/{path*}", "/s/a/files/", {"!"}},
+        {"/s/{id}/files/{path*}", "/s/a/files", {"!"}},
+        {"/s/{id}/files/{path*}", "/s/a/b/files/c", {"!"}},
+        {"/{all*}", "/", {"!"}},
+        {"/{all*}", "/x", {"x", NULL}},
+        {"/{all*}", "", {"!"}},
+};
+
+static void test_path_matches(void **state) {
+        for (size_t i = 0; i < N_ELEMENTS(path_cases); i++) {
+                const PathCase *want = &path_cases[i];
+                bool wanted = !want->parameters[0] || strcmp(want->parameters[0], "!") != 0;
+                Slice got[ROUTE_PARAMETERS_MAX];
+
+                if (route_path_matches(want->pattern, slice_of_text(want->path), got) != wanted)
+                        fail_msg("%s %s: %d was wanted", want->pattern, want->path, wanted);
+                for (size_t p = 0; p < ROUTE_PARAMETERS_MAX && wanted; p++)
+                        if (!slice_equals(got[p], want->parameters[p] ? want->parameters[p] : ""))
+                                fail_msg("%s %s: parameter %zu is %.*s", want->pattern, want->path,
+                                         p, (int) got[p].size, (const char *) got[p].data);
+        }
+}
+
+/* NUL and what is not UTF-8 are for the handler to judge. */
+static void test_parameters_are_any_bytes(void **state) {
+        Slice got[ROUTE_PARAMETERS_MAX];
+
+        assert_true(route_path_matches("/s/{id}/{path*}", SLICE_LITERAL("/s/a\0b/\xff\0/\n"), got));
+        assert_int_equal(got[0].size, 3);
+        assert_memory_equal(got[0].data, "a\0b", 3);
+        assert_int_equal(got[1].size, 4);
+        assert_memory_equal(got[1].data, "\xff\0/\n", 4);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_cases),
                 cmocka_unit_test(test_nul_is_no_end),
+                cmocka_unit_test(test_path_matches),
+                cmocka_unit_test(test_parameters_are_any_bytes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
