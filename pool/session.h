@@ -159,6 +159,9 @@ int session_workspace_fd(const Session *session);
 int session_packages_fd(const Session *session);
 /* The folder of the home itself, where the process sees nothing: records of the server. */
 int session_record_fd(const Session *session);
+/* Its number among the members of its home; its records there begin with it: "0.session",
+ * "0.cells". */
+unsigned session_member(const Session *session);
 /* Who owns the files of the workspace; (uid_t) -1: the server's own user. */
 uid_t session_uid(const Session *session);
 /* How the snippet sees its workspace: "/work/0", or a path of the host without a mount namespace.

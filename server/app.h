@@ -9,6 +9,7 @@
 typedef struct Options Options;
 typedef struct Store Store;
 typedef struct HangupWatcher HangupWatcher;
+typedef struct Notebooks Notebooks;
 
 typedef struct App {
         const Options *options;
@@ -16,6 +17,7 @@ typedef struct App {
         Pool *pool;
         Store *store; /* uploaded data of the code-execution-sandbox API */
         HangupWatcher *hangups;
+        Notebooks *notebooks; /* of the sessions */
         uint64_t start_ns; /* when the server started, monotonic */
         bool was_ready;    /* every template has been able to take a run */
         bool draining;

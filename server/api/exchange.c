@@ -44,7 +44,14 @@ static void on_done(void *data, const RunResult *result) {
                 respond_error(exchange->req, exchange->errors, answer, "%s", text);
                 return;
         }
+        if (!exchange->ended) {
+                exchange->answer(exchange, result);
+                return;
+        }
+        h2o_mem_addref_shared(exchange);
         exchange->answer(exchange, result);
+        exchange->ended(exchange, result);
+        h2o_mem_release_shared(exchange);
 }
 
 void exchange_submit(Exchange *exchange, const RunRequest *run) {

@@ -14,6 +14,7 @@
 #include "server/route.h"
 
 typedef struct Exchange Exchange;
+typedef struct SessionRun SessionRun; /* session_exchange.h */
 
 struct Exchange {
         App *app;
@@ -24,9 +25,13 @@ struct Exchange {
         char id[RUN_ID_SIZE];
         /* Sends the answer of a run that took place. */
         void (*answer)(Exchange *exchange, const RunResult *result);
+        /* Called after it, while nobody waits any more; or NULL. */
+        void (*ended)(Exchange *exchange, const RunResult *result);
         /* What the answer has to know of the request. */
         bool base64;
         bool variables;
+        SessionRun *session; /* NULL: the run is in no session */
+        void *data;          /* of the API, in the request's pool */
 };
 
 /* In the request's pool; never NULL (libh2o ends the process when it has no memory). */
