@@ -165,9 +165,9 @@ class CellMaker:
             fds.frombytes(content)
         return Report(data, list(fds)) if data else None
 
-    def ask(self, size_bytes=8 * MIB, inodes=512, uid=WORKER_UID, gid=WORKER_GID):
+    def ask(self, size_bytes=8 * MIB, inodes=512, uid=WORKER_UID, gid=WORKER_GID, home=b""):
         self.slots += 1
-        self.socket.send(struct.pack("<IIIIQQ", 1, self.slots, uid, gid, size_bytes, inodes))
+        self.socket.send(struct.pack("<IIIIQQ24s", 1, self.slots, uid, gid, size_bytes, inodes, home))
         return self.slots
 
     def started(self):
