@@ -9,12 +9,14 @@
 typedef struct Options Options;
 typedef struct Store Store;
 typedef struct HangupWatcher HangupWatcher;
+typedef struct Installer Installer;
 typedef struct Notebooks Notebooks;
 
 typedef struct App {
         const Options *options;
         IsolationPlan isolation;
         Pool *pool;
+        Installer *installer; /* NULL: there are no sessions */
         Store *store; /* uploaded data of the code-execution-sandbox API */
         HangupWatcher *hangups;
         Notebooks *notebooks; /* of the sessions */
