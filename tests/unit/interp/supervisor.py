@@ -298,7 +298,7 @@ class Zygote:
         return directory
 
     def send_spawn(self, flags=REHEARSE, uid=None, tasks=0, memory_bytes=512 << 20, file_bytes=64 << 20, cpu_seconds=60,
-                   directory=None, taken=None, fds=None):
+                   member=0, directory=None, taken=None, fds=None):
         """fds: optional ones by name. directory: "" in a cell. A uid is a layer too."""
         self.slots += 1
         if directory is None:
@@ -310,8 +310,8 @@ class Zygote:
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1], pipes[3][1], directory_fd]
         if taken is None:
             taken = ALWAYS | (LAYERS["uid"] if uid is not None else 0)
-        command = struct.pack("<IIIIIIIIQQQ200s", 1, self.slots, flags, uid or 0, uid or 0, tasks, taken,
-                              sum(1 << number for number, _ in fds), memory_bytes, file_bytes, cpu_seconds,
+        command = struct.pack("<IIIIIIIIQQQI196s", 1, self.slots, flags, uid or 0, uid or 0, tasks, taken,
+                              sum(1 << number for number, _ in fds), memory_bytes, file_bytes, cpu_seconds, member,
                               directory.encode())
         sent = array.array("i", [*theirs, *(fd for _, fd in fds)])
         self.socket.sendmsg([command], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)])
