@@ -3,6 +3,7 @@
 import array
 import contextlib
 import ctypes
+import errno
 import os
 import pickle
 import select
@@ -10,11 +11,11 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 import traceback
+from pathlib import Path
 
-from supervisor import LAYERS, SANITIZERS, SECONDS, layers, program
+from supervisor import LAYERS, SECONDS, Program, layers
 
 READY, FAILED, STARTED, MADE, CELL_FAILED = range(1, 6)
 SHARED = ("userns", "netns", "ipcns", "utsns", "cgroupns")
@@ -24,6 +25,7 @@ ALL = ("pidns", "mountns", "netns", "ipcns", "utsns", "cgroupns", *(() if IS_ROO
 WORKER_UID = 61007 if IS_ROOT else os.geteuid()
 WORKER_GID = 61007 if IS_ROOT else os.getegid()
 MIB = 1 << 20
+WITHOUT_MOUNT_RIGHTS = ("setpriv", "--bounding-set", "-sys_admin") if IS_ROOT else ()
 HOST_ROOT = os.stat("/").st_dev
 HOST_PIDS = os.readlink("/proc/self/ns/pid")
 
@@ -139,17 +141,10 @@ class Cell:
         self.fds = []
 
 
-class CellMaker:
+class CellMaker(Program):
     def __init__(self, *arguments, mask=ALL, start=True, wrapper=()):
-        self.log = tempfile.TemporaryFile()
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(SECONDS)
         number = mask if isinstance(mask, int) else layers(*mask)
-        self.process = subprocess.Popen(
-            [*wrapper, str(program()), "--make-cells", "--socket", str(theirs.fileno()), "--layers", str(number), *arguments],
-            pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **SANITIZERS})
-        theirs.close()
+        super().__init__("--make-cells", "--layers", str(number), *arguments, wrapper=wrapper)
         self.shared, self.cells, self.pids, self.slots = [], [], [], 0
         if start:
             self.ready = self.receive()
@@ -197,10 +192,6 @@ class CellMaker:
         assert report.kind == CELL_FAILED, report
         return report
 
-    def log_text(self):
-        self.log.seek(0)
-        return self.log.read().decode()
-
     def close(self):
         for cell in self.cells:
             cell.close()
@@ -211,14 +202,7 @@ class CellMaker:
         for fd in self.shared:
             os.close(fd)
         self.shared = []
-        self.socket.close()
-        try:
-            return self.process.wait(10)
-        finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
-            self.log.close()
+        return super().close()
 
 
 def await_end(pidfd):
@@ -235,3 +219,21 @@ def time_of(function, times):
         function()
         taken.append(time.perf_counter() - start)
     return sorted(taken)
+
+
+def user_namespaces_work():
+    return subprocess.run(["unshare", "--user", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def refusal(function, *arguments):
+    """The errno's name, or None when it worked."""
+    try:
+        function(*arguments)
+    except OSError as problem:
+        return errno.errorcode[problem.errno]
+    return None
+
+
+def status_of(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

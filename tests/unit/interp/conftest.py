@@ -25,17 +25,37 @@ def run(zygote):
     return zygote.run
 
 
-@pytest.fixture
-def make_zygote():
+def many(kind):
+    """A function that starts one; all are ended."""
     made = []
 
     def make(*arguments, **keywords):
-        made.append(Zygote(*arguments, **keywords))
+        made.append(kind(*arguments, **keywords))
         return made[-1]
 
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def make_zygote():
+    yield from many(Zygote)
+
+
+@pytest.fixture
+def make_maker():
+    yield from many(CellMaker)
+
+
+@pytest.fixture
+def maker(make_maker):
+    return make_maker()
+
+
+@pytest.fixture
+def cell(maker):
+    return maker.cell()
 
 
 @pytest.fixture(scope="session")

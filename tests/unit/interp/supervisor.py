@@ -237,24 +237,46 @@ class Worker:
         self.close()
 
 
-class Zygote:
+class Program:
+    """hatchery-python, a socket to it, and its log."""
+
+    def __init__(self, *arguments, wrapper=(), env=None, pass_fds=()):
+        self.log = tempfile.TemporaryFile()
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(SECONDS)
+        self.process = subprocess.Popen(
+            [*wrapper, str(program()), *arguments, "--socket", str(theirs.fileno())], pass_fds=[theirs.fileno(), *pass_fds],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.log,
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **SANITIZERS, **(env or {})})
+        theirs.close()
+
+    def log_text(self):
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def close(self):
+        """Its exit status, once it has seen that the socket is closed."""
+        self.socket.close()
+        try:
+            return self.process.wait(10)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self.log.close()
+
+
+class Zygote(Program):
     def __init__(self, *arguments, imports=(), start=True, wrapper=(), env=None, enter=()):
         """enter: descriptors of namespaces."""
         self.directory = tempfile.TemporaryDirectory(prefix="hatchery-interp-")
         os.chmod(self.directory.name, 0o755)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket = ours
-        self.socket.settimeout(SECONDS)
-        words = [*wrapper, str(program()), "--socket", str(theirs.fileno()), "--template", "test", *arguments]
+        words = ["--template", "test", *arguments]
         for name in imports:
             words += ["--import", name]
         for fd in enter:
             words += ["--enter", str(fd)]
-        self.log = open(os.path.join(self.directory.name, "log"), "w+b")
-        self.process = subprocess.Popen(words, pass_fds=[theirs.fileno(), *enter], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=self.log,
-                                        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **SANITIZERS, **(env or {})})
-        theirs.close()
+        super().__init__(*words, wrapper=wrapper, env=env, pass_fds=enter)
         self.progress = []
         self.about = None
         self.failure = None
@@ -284,10 +306,6 @@ class Zygote:
                 self.failure = text
                 return self
         raise AssertionError(f"the zygote ended with {self.process.wait()}: {self.log_text()}")
-
-    def log_text(self):
-        self.log.seek(0)
-        return self.log.read().decode()
 
     def make_directory(self, slot, owner):
         directory = os.path.join(self.directory.name, f"slot{slot}")
@@ -344,12 +362,12 @@ class Zygote:
     def close(self):
         for worker in self.workers:
             worker.end()
-        self.socket.close()
         try:
-            return self.process.wait(10)
+            return super().close()
         finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
-            self.log.close()
             self.directory.cleanup()
+
+
+def value_text(outcome):
+    assert outcome.outcome == COMPLETED, outcome.error
+    return outcome.value and outcome.value["text/plain"]
