@@ -11,6 +11,14 @@ void facts_write_number(JsonWriter *writer, const char *name, uint64_t value) {
         json_integer(writer, value > INT64_MAX ? INT64_MAX : (int64_t) value);
 }
 
+void facts_write_texts(JsonWriter *writer, const char *name, const char *const *texts, size_t n) {
+        json_key(writer, name);
+        json_begin_array(writer);
+        for (size_t i = 0; i < n; i++)
+                json_literal(writer, texts[i]);
+        json_end_array(writer);
+}
+
 void facts_write_limits(JsonWriter *writer, const LimitPolicy *limits) {
         json_begin_object(writer);
         for (unsigned limit = 0; limit < _LIMITS; limit++) {
@@ -186,11 +194,8 @@ void facts_write_isolation(JsonWriter *writer, const App *app) {
 
 void facts_write_loosened(JsonWriter *writer, const TemplateConfig *config) {
         write_flag(writer, "subprocesses", config->subprocesses);
-        json_key(writer, "read_only_paths");
-        json_begin_array(writer);
-        for (size_t i = 0; i < config->n_read_only_paths; i++)
-                json_literal(writer, config->read_only_paths[i]);
-        json_end_array(writer);
+        facts_write_texts(writer, "read_only_paths", config->read_only_paths,
+                          config->n_read_only_paths);
         json_key(writer, "data_path");
         if (config->data_path)
                 json_literal(writer, config->data_path);

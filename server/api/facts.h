@@ -6,6 +6,8 @@
 
 void facts_write_number(JsonWriter *writer, const char *name, uint64_t value);
 
+void facts_write_texts(JsonWriter *writer, const char *name, const char *const *texts, size_t n);
+
 /* {"wall_ms": {"default": …, "maximum": …}, …} */
 void facts_write_limits(JsonWriter *writer, const LimitPolicy *limits);
 

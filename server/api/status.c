@@ -178,11 +178,7 @@ static void write_template(JsonWriter *writer, const App *app, unsigned index) {
         json_literal(writer, recycle_name(config->recycle));
         facts_write_loosened(writer, config);
         facts_write_number(writer, "workers", config->workers);
-        json_key(writer, "imports");
-        json_begin_array(writer);
-        for (size_t i = 0; i < config->n_imports; i++)
-                json_literal(writer, config->imports[i]);
-        json_end_array(writer);
+        facts_write_texts(writer, "imports", config->imports, config->n_imports);
         facts_write_about(writer, state.about);
         json_key(writer, "limits");
         facts_write_limits(writer, &config->limits);

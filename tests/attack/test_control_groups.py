@@ -31,14 +31,11 @@ def groups(pid):
 
 @pytest.fixture(scope="module")
 def _grouped():
-    server = Hatchery(*OPTIONS, BASE)
-    server.baseline, pid = at_rest(server), server.pid
-    yield server
-    try:
+    with Hatchery(*OPTIONS, BASE) as server:
+        server.baseline, pid = at_rest(server), server.pid
+        yield server
         server.stop()
         assert not groups(pid)
-    finally:
-        server.close()
 
 
 @pytest.fixture

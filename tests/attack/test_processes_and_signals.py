@@ -8,6 +8,7 @@ import pytest
 from harness.aftermath import at_rest, template, unharmed
 from harness.hatchery import SMALL_POOL, Hatchery, eventually
 from harness.isolation import layers_on
+from harness.snippets import DAEMON
 from hostile import UID_BASE, attack
 
 FORKS = {
@@ -121,13 +122,9 @@ SOME = {"processes": 8}
 
 @pytest.fixture(scope="module")
 def _workshop():
-    server = Hatchery(*SMALL_POOL, *PROGRAMS)
-    server.baseline = at_rest(server)
-    yield server
-    try:
-        server.stop()
-    finally:
-        server.close()
+    with Hatchery(*SMALL_POOL, *PROGRAMS) as server:
+        server.baseline = at_rest(server)
+        yield server
 
 
 @pytest.fixture
@@ -151,21 +148,6 @@ def test_programs_need_to_be_asked_for(workshop):
     assert run["error"]["type"] == "PermissionError"
 
 
-DAEMON = """
-import os, signal, sys, time
-if os.fork() == 0:
-    os.setsid()
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    if os.fork() == 0:
-        %s
-        while True:
-            time.sleep(0.01)
-            try: open("i_survived", "w").close()
-            except OSError: pass
-    os._exit(0)
-os.wait()
-print("parent done")
-"""
 CLOSE_ALL = """for fd in range(256):
             try: os.close(fd)
             except OSError: pass"""

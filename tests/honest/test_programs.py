@@ -20,20 +20,16 @@ def test_it_works(server, program):
 
 @pytest.fixture(scope="module")
 def server_with_subprocesses():
-    server = Hatchery(*SMALL_POOL, "--subprocesses", "--max-processes", "16")
-    yield server
-    server.stop()
-    server.close()
+    with Hatchery(*SMALL_POOL, "--subprocesses", "--max-processes", "16") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def server_without_namespaces():
     """As most containers have it."""
-    server = Hatchery(*SMALL_POOL, "--subprocesses", "--max-processes", "16", "--isolation", "best-effort",
-                      "--layers-off", ",".join(sorted(NAMESPACES)))
-    yield server
-    server.stop()
-    server.close()
+    with Hatchery(*SMALL_POOL, "--subprocesses", "--max-processes", "16", "--isolation", "best-effort",
+                  "--layers-off", ",".join(sorted(NAMESPACES))) as server:
+        yield server
 
 
 WITHOUT_SKIPS = parameters(skips=False)

@@ -18,11 +18,9 @@ from http_wire import BARE, Wire, descriptors, health, problem, runs
 
 @pytest.fixture(scope="module")
 def hasty_server():
-    server = Hatchery("--workers", "2", "--touched", "0", *BARE, "--head-timeout-ms", "300", "--request-timeout-ms",
-                      "800", "--idle-timeout-ms", "600", "--write-timeout-ms", "500")
-    yield server
-    server.stop()
-    server.close()
+    with Hatchery("--workers", "2", "--touched", "0", *BARE, "--head-timeout-ms", "300", "--request-timeout-ms",
+                  "800", "--idle-timeout-ms", "600", "--write-timeout-ms", "500") as server:
+        yield server
 
 
 def drip(wire, data, size=1):

@@ -195,10 +195,8 @@ def test_several_addresses(make_server, tmp_path):
 
 @pytest.fixture(scope="module")
 def small_server():
-    server = Hatchery("--workers", "2", "--touched", "0", *BARE, "--request-bytes", "2000")
-    yield server
-    server.stop()
-    server.close()
+    with Hatchery("--workers", "2", "--touched", "0", *BARE, "--request-bytes", "2000") as server:
+        yield server
 
 
 def test_body_of_the_greatest_size(small_server):

@@ -6,6 +6,8 @@ There are two templates: `default`, and `shell`, where runs may start programs.
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.snippets import DAEMON
+
 # How a request is sent, and whether its answer is waited for.
 WHOLE, STREAM, LEAVE_AT_ONCE, LEAVE_AFTER_OUTPUT = range(4)
 
@@ -245,21 +247,6 @@ for top in tops:
         "    os.close(os.open(b'./' + name, os.O_CREAT))", "", collect=["*"]),
 ]
 
-DAEMON = """
-import os, signal, time
-if os.fork() == 0:
-    os.setsid()
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    if os.fork() == 0:
-        %s
-        while True:
-            time.sleep(0.01)
-            try: open("i_survived", "w").close()
-            except OSError: pass
-    os._exit(0)
-os.wait()
-print("parent done", flush=True)
-"""
 CLOSE_ALL = "os.closerange(0, 256)"
 SHELL = {"template": "shell", "limits": {"processes": 8, "wall_ms": 200}}
 DAEMONS = [

@@ -19,7 +19,8 @@ import pytest
 
 from harness.aftermath import counters
 from harness.hatchery import Hatchery
-from kinds import CLOSE_ALL, DAEMON
+from harness.snippets import DAEMON
+from kinds import CLOSE_ALL
 
 BOUND = 1.2
 WINDOW_SECONDS = 0.4
