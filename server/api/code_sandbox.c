@@ -10,6 +10,7 @@
 #include "kit/clock.h"
 #include "server/api/encode.h"
 #include "server/api/exchange.h"
+#include "server/api/validation.h"
 #include "server/store.h"
 #include "wire/run.h"
 
@@ -32,45 +33,7 @@ static bool read_input_data(Reader *reader, void *target, const JsonItem *item) 
 
 static const Member members[] = {{"code", read_code}, {"input_data", read_input_data}};
 
-/* ── Errors as clients of FastAPI services know them ── */
-
-static void respond_invalid(h2o_req_t *req, const char *field, const char *text, const char *type) {
-        _cleanup_(buffer_done) Buffer body = BUFFER_INIT(0);
-        JsonWriter writer = JSON_WRITER(&body);
-
-        json_begin_object(&writer);
-        json_key(&writer, "detail");
-        json_begin_array(&writer);
-        json_begin_object(&writer);
-        json_key(&writer, "loc");
-        json_begin_array(&writer);
-        json_literal(&writer, "body");
-        if (field[0] != '\0')
-                json_literal(&writer, field);
-        json_end_array(&writer);
-        json_key(&writer, "msg");
-        json_literal(&writer, text);
-        json_key(&writer, "type");
-        json_literal(&writer, type);
-        json_end_object(&writer);
-        json_end_array(&writer);
-        json_end_object(&writer);
-        if (writer.error < 0)
-                respond_error(req, ERRORS_DETAIL, (ErrorAnswer){.status = 422}, "%s", text);
-        else
-                respond_json(req, 422, &body);
-}
-
-static void respond_unread(h2o_req_t *req, const ReaderError *error) {
-        if (error->status == 503)
-                respond_reader_error(req, ERRORS_DETAIL, error);
-        else if (error->status == 400)
-                respond_invalid(req, error->field, error->text, "value_error.jsondecode");
-        else if (strcmp(error->field, "code") == 0)
-                respond_invalid(req, "code", error->text, "type_error.str");
-        else
-                respond_invalid(req, error->field, error->text, "type_error.dict");
-}
+static const FieldType types[] = {{"code", "type_error.str"}};
 
 /* ── Runs ── */
 
@@ -165,11 +128,11 @@ void handle_sandbox_execute(App *app, h2o_req_t *req, const RouteMatch *match) {
         if (!reader_start(&reader, request_body(req)) ||
             !reader_object(&reader, request_body(req), members, N_ELEMENTS(members), true,
                            &request)) {
-                respond_unread(req, &reader.error);
+                respond_unread(req, &reader.error, types, N_ELEMENTS(types));
                 return;
         }
         if (!request.has_code) {
-                respond_invalid(req, "code", "field required", "value_error.missing");
+                respond_missing(req, FIELD_IN_BODY, "code");
                 return;
         }
         run.code = request.code;
@@ -225,7 +188,7 @@ void handle_sandbox_upload(App *app, h2o_req_t *req, const RouteMatch *match) {
         if (!check_key(req, key))
                 return;
         if (!reader_start(&reader, request_body(req))) {
-                respond_unread(req, &reader.error);
+                respond_unread(req, &reader.error, types, N_ELEMENTS(types));
                 return;
         }
         r = store_put(app->store, key, request_body(req));
