@@ -5,9 +5,8 @@
 #include <stdio.h>
 
 #include "jsontext/write.h"
-#include "kit/clock.h"
-#include "server/api/encode.h"
 #include "server/api/exchange.h"
+#include "server/api/plain_text.h"
 #include "wire/run.h"
 
 typedef struct AnalysisRequest {
@@ -24,77 +23,34 @@ static bool read_code(Reader *reader, void *target, const JsonItem *item) {
 
 static const Member members[] = {{"code", read_code}};
 
-/* Whether the program did what it wanted to. */
-static bool is_success(const RunResult *result) {
-        return result->status == RUN_OK || (result->status == RUN_EXIT && result->exit_code == 0);
-}
-
-static int append_line_break(Buffer *out) {
-        if (out->size == 0 || out->data[out->size - 1] == '\n')
-                return 0;
-        return buffer_append(out, "\n", 1);
-}
-
-static int append_on_new_line(Buffer *out, Slice text) {
-        int r = text.size > 0 ? append_line_break(out) : 0;
-
-        return r < 0 ? r : buffer_append(out, text.data, text.size);
-}
-
 static int append_stream(Buffer *out, const RunOutput *output) {
-        char marker_text[ANSWER_MARKER_MAX];
-        Slice marker = answer_marker(output, marker_text, sizeof(marker_text));
-        int r = append_on_new_line(out, output->head);
+        int r = output->head.size > 0 ? plain_text_end_line(out) : 0;
 
-        if (r == 0)
-                r = buffer_append(out, marker.data, marker.size);
-        if (r == 0)
-                r = buffer_append(out, output->tail.data, output->tail.size);
-        return r;
+        return r < 0 ? r : plain_text_stream(out, output);
 }
 
 /* The value of the last expression as text, where a notebook would show it. */
 static int append_value(Buffer *out, Slice value) {
-        JsonCursor cursor;
-        JsonItem item;
-        int r;
+        _cleanup_(buffer_done) Buffer text = BUFFER_INIT(0);
+        int r = plain_text_document(&text, value);
 
-        if (value.size == 0 || !json_enter(value, &cursor))
-                return 0;
-        while (json_next(&cursor, &item)) {
-                Slice inside;
-
-                if (!slice_equals(item.key, "text/plain") || item.kind != JSON_STRING)
-                        continue;
-                inside = slice_of(item.value.data + 1, item.value.size - 2);
-                r = append_line_break(out);
-                if (r == 0)
-                        r = buffer_reserve(out, inside.size + 1);
-                if (r < 0)
-                        return r;
-                out->size += reader_unescape(inside, out->data + out->size, NULL);
-                return buffer_append(out, "\n", 1);
-        }
-        return 0;
+        if (r < 0 || text.size == 0)
+                return r;
+        r = plain_text_end_line(out);
+        if (r == 0)
+                r = buffer_append(out, text.data, text.size);
+        return r < 0 ? r : buffer_append(out, "\n", 1);
 }
 
 static int append_failure(Buffer *out, const RunResult *result) {
-        char text[ANSWER_EXPLANATION_MAX];
+        char text[64];
+        int r = plain_text_end_line(out);
 
-        if (result->error.traceback.size > 0)
-                return append_on_new_line(out, result->error.traceback);
-        if (result->error.type.size > 0)
-                (void) snprintf(text, sizeof(text), "%.*s: %.*s", (int) result->error.type.size,
-                                (const char *) result->error.type.data,
-                                (int) result->error.message.size,
-                                (const char *) result->error.message.data);
-        else if (result->status == RUN_TIMEOUT)
-                (void) snprintf(text, sizeof(text), "Execution timed out after %g seconds",
-                                (double) result->limits.of[LIMIT_WALL_MS] / 1000);
-        else if (!answer_explain(result, text, sizeof(text)))
-                (void) snprintf(text, sizeof(text), "The program ended with exit code %d.",
-                                result->exit_code);
-        return append_on_new_line(out, slice_of_text(text));
+        if (r < 0 || result->status != RUN_TIMEOUT || result->error.type.size > 0)
+                return r < 0 ? r : plain_text_failure(out, result);
+        (void) snprintf(text, sizeof(text), "Execution timed out after %g seconds",
+                        (double) result->limits.of[LIMIT_WALL_MS] / 1000);
+        return buffer_append(out, text, strlen(text));
 }
 
 static int gather(const RunResult *result, Buffer *out) {
@@ -102,10 +58,10 @@ static int gather(const RunResult *result, Buffer *out) {
 
         if (r == 0)
                 r = append_stream(out, &result->output[RUN_STDERR]);
-        if (r == 0)
-                r = is_success(result) ? append_value(out, result->value)
-                                       : append_failure(out, result);
-        return r;
+        if (r < 0)
+                return r;
+        return plain_text_is_success(result) ? append_value(out, result->value)
+                                             : append_failure(out, result);
 }
 
 static void send_answer(Exchange *exchange, const RunResult *result) {
@@ -116,7 +72,7 @@ static void send_answer(Exchange *exchange, const RunResult *result) {
 
         json_begin_object(&writer);
         json_key(&writer, "status");
-        json_literal(&writer, is_success(result) ? "Success" : "Error");
+        json_literal(&writer, plain_text_is_success(result) ? "Success" : "Error");
         json_key(&writer, "output");
         json_text(&writer, buffer_slice(&output));
         json_end_object(&writer);
