@@ -12,6 +12,7 @@
 
 #include "kit/error.h"
 #include "kit/log.h"
+#include "pool/tree.h"
 
 #define ROOT_PREFIX          "pool-"
 #define IN_PLACE_ENTRIES_MAX 256
@@ -64,37 +65,12 @@ static void remove_stale_roots(int directory_fd) {
         (void) closedir(directory);
 }
 
-/* Like mkdir -p; only folders made here get the mode. */
-static int make_path(const char *path, mode_t mode) {
-        char copy[256];
-        int r;
-
-        if (path[0] != '/' || strlen(path) >= sizeof(copy))
-                return raise_error(
-                        -EINVAL,
-                        "the work directory must be an absolute path of less than %zu bytes: %s",
-                        sizeof(copy), path);
-        (void) snprintf(copy, sizeof(copy), "%s", path);
-        for (char *at = copy + 1; *at; at++) {
-                if (*at != '/')
-                        continue;
-                *at = '\0';
-                r = mkdir(copy, mode);
-                *at = '/';
-                if (r < 0 && errno != EEXIST)
-                        return raise_errno("make folder %s", copy);
-        }
-        if (mkdir(copy, mode) < 0 && errno != EEXIST)
-                return raise_errno("make folder %s", copy);
-        return 0;
-}
-
 int workspace_open(Workspace *workspace, const char *directory) {
         _autoclose_ int directory_fd = -1;
         int n, r;
 
         *workspace = (Workspace){.root_fd = -1, .trash_fd = -1};
-        r = make_path(directory, 0755);
+        r = tree_make_path(directory, 0755, "the work directory");
         if (r < 0)
                 return r;
         directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
