@@ -10,21 +10,19 @@
  */
 
 #include "kit/bytes.h"
-#include "pool/chores.h"
 #include "pool/session.h"
 
 typedef struct Notebooks Notebooks;
 
 typedef struct NotebookConfig {
-        Chores *chores;
+        Pool *pool;            /* for its chores and for what it knows of templates. Borrowed */
         uint64_t bytes_max;    /* of one session's cells */
         const char *directory; /* absolute; of the notebooks that are kept as files. Borrowed */
-        const char *python_version;
 } NotebookConfig;
 
 /* Makes nothing on disk. */
 _must_check_ int notebooks_new(const NotebookConfig *config, Notebooks **ret_notebooks);
-/* After the chores have ended. */
+/* After the pool, whose chores may still be at work on a notebook. */
 Notebooks *notebooks_free(Notebooks *notebooks);
 DEFINE_CLEANUP(Notebooks, notebooks_free)
 

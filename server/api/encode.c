@@ -127,8 +127,7 @@ static void write_files(JsonWriter *writer, const RunResult *result) {
         }
 }
 
-/* What stands in error.type where Python raised nothing. */
-static const char *verdict_type(RunStatus status) {
+const char *answer_verdict_type(RunStatus status) {
         switch (status) {
         case RUN_TIMEOUT:
                 return "Timeout";
@@ -262,7 +261,7 @@ static void write_error(JsonWriter *writer, const RunResult *result) {
                 write_error_object(writer, error->type, error->message, error->traceback,
                                    error->line);
         else if (answer_explain(result, text, sizeof(text)))
-                write_error_object(writer, slice_of_text(verdict_type(result->status)),
+                write_error_object(writer, slice_of_text(answer_verdict_type(result->status)),
                                    slice_of_text(text), SLICE_NULL, 0);
         else
                 json_null(writer);

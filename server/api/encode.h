@@ -21,6 +21,9 @@ _must_check_ int answer_encode(const RunResult *result, const AnswerOptions *opt
 bool answer_explain(const RunResult *result, char *ret_text, size_t size);
 #define ANSWER_EXPLANATION_MAX 256
 
+/* What stands in error.type of such a run: "Timeout", "Crash", …; NULL for the others. */
+const char *answer_verdict_type(RunStatus status);
+
 /* What stands between the head and the tail of output that was cut; empty when it was not. */
 #define ANSWER_MARKER_MAX 64
 Slice answer_marker(const RunOutput *output, char *ret_text, size_t size);
