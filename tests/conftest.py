@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from harness.plain_user import pytest_pyfunc_call  # noqa: F401
-from harness.hatchery import SMALL_POOL, Hatchery, eventually, program
+from harness.hatchery import SMALL_POOL, Hatchery, eventually, of_a_session, program
 
 
 def pytest_configure():
@@ -23,13 +23,8 @@ def pytest_report_header():
 
 @pytest.fixture(scope="session")
 def _shared_server():
-    server = Hatchery(*SMALL_POOL)
-    yield server
-    try:
-        if server.is_alive():
-            server.stop()
-    finally:
-        server.close()
+    with of_a_session(*SMALL_POOL) as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from cages import ALL, Cages
 from harness.aftermath import at_rest, unharmed
-from harness.hatchery import SMALL_POOL, Hatchery
+from harness.hatchery import SMALL_POOL, of_a_session
 from harness.isolation import layers_on
 from hostile import UID_BASE
 from scene import Scene
@@ -12,15 +12,10 @@ from scene import Scene
 
 @pytest.fixture(scope="session")
 def _fortress():
-    server = Hatchery(*SMALL_POOL, "--worker-uid-base", UID_BASE, "--log-level", "warning", "--no-access-log",
-                      "--isolation", "best-effort", env={"DATABASE_PASSWORD": "canary-4711", "TZ": "UTC"})
-    server.baseline = at_rest(server)
-    yield server
-    try:
-        if server.is_alive():
-            server.stop()
-    finally:
-        server.close()
+    with of_a_session(*SMALL_POOL, "--worker-uid-base", UID_BASE, "--log-level", "warning", "--no-access-log", "--isolation",
+                      "best-effort", env={"DATABASE_PASSWORD": "canary-4711", "TZ": "UTC"}) as server:
+        server.baseline = at_rest(server)
+        yield server
 
 
 @pytest.fixture

@@ -61,12 +61,18 @@ def descriptors_left(server, spare):
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
 
 
-def test_descriptors_run_out_for_connections(make_server):
-    server = make_server(*BARE)
-    before = at_rest(server)
+def kept_client(server):
+    """Whose connection is there before the descriptors run out."""
     kept = server.client()
     kept.request("GET", "/ready")
     assert kept.getresponse().read()
+    return kept
+
+
+def test_descriptors_run_out_for_connections(make_server):
+    server = make_server(*BARE)
+    before = at_rest(server)
+    kept = kept_client(server)
     with descriptors_left(server, 8):
         crowd = [server.connect() for _ in range(40)]
         eventually(lambda: "cannot accept" in server.log(), 10, "it has noticed")
@@ -88,9 +94,7 @@ def test_descriptors_run_out_for_workers(make_server):
     """A slot stays empty until there are some; the runs wait."""
     server = make_server(*BARE)
     before = at_rest(server)
-    kept = server.client()
-    kept.request("GET", "/ready")
-    assert kept.getresponse().read()
+    kept = kept_client(server)
     body = json.dumps({"code": "import os; os._exit(3)"})
     with descriptors_left(server, 0):
         # Each of them leaves numbers free that the next worker needs; so take those as they come.

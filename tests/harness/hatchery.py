@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness import proc
@@ -282,3 +283,15 @@ class Hatchery:
 
     def log_tail(self, lines=60):
         return "\n".join(self.log().splitlines()[-lines:])
+
+
+@contextmanager
+def of_a_session(*arguments, **keywords):
+    """A server that many tests share. A test that ends it has failed by then: the end of the session has nothing to add."""
+    server = Hatchery(*arguments, **keywords)
+    try:
+        yield server
+        if server.is_alive():
+            server.stop()
+    finally:
+        server.close()
