@@ -1,7 +1,5 @@
 #include "server/api/decode.h"
 
-#include <stdio.h>
-
 #include "pool/collect.h"
 #include "wire/run.h"
 
@@ -211,7 +209,14 @@ static bool read_id(Reader *reader, void *target, const JsonItem *item) {
         return true;
 }
 
-/* `id` comes first, so that it is left out where it is not allowed. */
+static bool read_on_timeout(Reader *reader, void *target, const JsonItem *item) {
+        ExecuteRequest *request = target;
+
+        return read_choice(reader, item, "on_timeout", "kill", "interrupt",
+                           &request->run.interrupt_first);
+}
+
+/* `id` comes first and `on_timeout` last, so that each is left out where it is not allowed. */
 static const Member request_members[] = {
         {"id", read_id},
         {"code", read_code},
@@ -226,89 +231,8 @@ static const Member request_members[] = {
         {"limits", read_limits},
         {"encoding", read_encoding},
         {"output_overrun", read_output_overrun},
+        {"on_timeout", read_on_timeout},
 };
-
-static bool fail_template(Reader *reader, const DecodeContext *context) {
-        char names[READER_TEXT_MAX] = "";
-        size_t used = 0;
-
-        for (size_t i = 0; i < context->n_templates && used < sizeof(names); i++)
-                used += (size_t) snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
-                                          context->templates[i].name);
-        return reader_fail(reader, 422, "template",
-                           "There is no template of this name; there are: %s.", names);
-}
-
-static bool find_template(Reader *reader, const DecodeContext *context, const JsonItem *item,
-                          unsigned *ret_template) {
-        Slice name;
-
-        *ret_template = context->standard_template;
-        if (item->value.size == 0)
-                return true;
-        if (!reader_text(reader, item, "template", &name))
-                return false;
-        for (size_t i = 0; i < context->n_templates; i++) {
-                if (slice_equals(name, context->templates[i].name)) {
-                        *ret_template = (unsigned) i;
-                        return true;
-                }
-        }
-        return fail_template(reader, context);
-}
-
-typedef struct LimitsTarget {
-        const TemplateConfig *template;
-        RunLimits *limits;
-} LimitsTarget;
-
-static bool read_limit(Reader *reader, LimitsTarget *target, Limit limit, const JsonItem *item) {
-        const LimitInfo *info = &limit_infos[limit];
-        uint64_t number;
-
-        if (limit == LIMIT_PROCESSES && !target->template->subprocesses) {
-                if (!reader_whole_number(reader, item, info->name, info->minimum, UINT64_MAX,
-                                         &number))
-                        return false;
-                if (number > 1)
-                        return reader_fail(reader, 422, info->name,
-                                           "The template \"%s\" allows no subprocesses, so this "
-                                           "can only be 1.",
-                                           target->template->name);
-        }
-        return reader_whole_number(reader, item, info->name, info->minimum,
-                                   target->template->limits.maximum[limit],
-                                   &target->limits->of[limit]);
-}
-
-#define DEFINE_LIMIT_READER(name, limit)                                                           \
-        static bool name(Reader *reader, void *target, const JsonItem *item) {                     \
-                return read_limit(reader, target, limit, item);                                    \
-        }
-DEFINE_LIMIT_READER(read_wall, LIMIT_WALL_MS)
-DEFINE_LIMIT_READER(read_cpu, LIMIT_CPU_MS)
-DEFINE_LIMIT_READER(read_memory, LIMIT_MEMORY_MB)
-DEFINE_LIMIT_READER(read_output, LIMIT_OUTPUT_BYTES)
-DEFINE_LIMIT_READER(read_processes, LIMIT_PROCESSES)
-DEFINE_LIMIT_READER(read_disk, LIMIT_DISK_MB)
-
-static const MemberRead limit_readers[_LIMITS] = {
-        [LIMIT_WALL_MS] = read_wall,        [LIMIT_CPU_MS] = read_cpu,
-        [LIMIT_MEMORY_MB] = read_memory,    [LIMIT_OUTPUT_BYTES] = read_output,
-        [LIMIT_PROCESSES] = read_processes, [LIMIT_DISK_MB] = read_disk,
-};
-
-static bool apply_limits(Reader *reader, const TemplateConfig *template, Slice object,
-                         RunLimits *limits) {
-        LimitsTarget target = {template, limits};
-        Member members[_LIMITS];
-
-        for (int i = 0; i < _LIMITS; i++)
-                members[i] = (Member){limit_infos[i].name, limit_readers[i]};
-        if (!reader_object(reader, object, members, _LIMITS, false, &target))
-                return reader_inside(reader, "limits");
-        return true;
-}
 
 static bool finish(ExecuteRequest *request) {
         Reader *reader = &request->reader;
@@ -318,22 +242,27 @@ static bool finish(ExecuteRequest *request) {
         if (!request->has_code)
                 return reader_fail(reader, 422, "code",
                                    "This member is required: the Python source to run.");
-        if (!find_template(reader, context, &request->template, &request->run.template))
+        if (context->in_session && request->template.value.size > 0)
+                return reader_fail(reader, 422, "template",
+                                   "The template belongs to the session; a run cannot have "
+                                   "another one.");
+        if (!decode_template(reader, context, &request->template, &request->run.template))
                 return false;
         template = &context->templates[request->run.template];
         request->run.limits = limit_policy_defaults(&template->limits);
         if (context->standard_limits.size > 0 &&
-            !apply_limits(reader, template, context->standard_limits, &request->run.limits))
+            !decode_limits(reader, template, context->standard_limits, &request->run.limits))
                 return false;
         if (request->limits.value.size == 0)
                 return true;
         return reader_expect(reader, &request->limits, JSON_OBJECT, "limits") &&
-               apply_limits(reader, template, request->limits.value, &request->run.limits);
+               decode_limits(reader, template, request->limits.value, &request->run.limits);
 }
 
 bool execute_request_decode(ExecuteRequest *request, const DecodeContext *context, Slice body) {
         const Member *members = request_members + (context->allow_id ? 0 : 1);
-        size_t n_members = N_ELEMENTS(request_members) - (context->allow_id ? 0 : 1);
+        size_t n_members = N_ELEMENTS(request_members) - (context->allow_id ? 0 : 1) -
+                           (context->in_session ? 0 : 1);
 
         *request = (ExecuteRequest){
                 .context = context,
@@ -351,18 +280,4 @@ void execute_request_done(ExecuteRequest *request) {
         free(request->variables);
         free(request->collect);
         reader_done(&request->reader);
-}
-
-bool decode_standards(Reader *reader, DecodeContext *context, const JsonItem *template,
-                      const JsonItem *limits) {
-        RunLimits scratch;
-
-        if (!find_template(reader, context, template, &context->standard_template))
-                return false;
-        if (limits->value.size == 0)
-                return true;
-        context->standard_limits = limits->value;
-        return reader_expect(reader, limits, JSON_OBJECT, "limits") &&
-               apply_limits(reader, &context->templates[context->standard_template], limits->value,
-                            &scratch);
 }

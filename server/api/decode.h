@@ -21,6 +21,7 @@ typedef struct DecodeContext {
         unsigned standard_template; /* of a request that names none */
         Slice standard_limits; /* a JSON object for a request that names none of these, or empty */
         bool allow_id;         /* a member `id`, which stands for nothing here */
+        bool in_session;       /* no member `template`, and one more: `on_timeout` */
 } DecodeContext;
 
 typedef struct ExecuteRequest {
@@ -43,6 +44,14 @@ typedef struct ExecuteRequest {
  * request->reader.error says why. */
 bool execute_request_decode(ExecuteRequest *request, const DecodeContext *context, Slice body);
 void execute_request_done(ExecuteRequest *request);
+
+/* --- what a template allows, in decode_limits.c --- */
+
+/* The template of that name; the context's standard one when item->value is empty. */
+bool decode_template(Reader *reader, const DecodeContext *context, const JsonItem *item,
+                     unsigned *ret_template);
+/* Lays the limits of a JSON object over those that are in *limits; within the template's maxima. */
+bool decode_limits(Reader *reader, const TemplateConfig *template, Slice object, RunLimits *limits);
 
 /* Reads the standard template and the standard limits of a batch; the values are checked here, so
  * that a mistake in them is told once and not with every run. Items whose value is empty are

@@ -307,6 +307,28 @@ static void write_limits(JsonWriter *writer, const RunLimits *limits) {
         json_end_object(writer);
 }
 
+static void write_sentence(JsonWriter *writer, const char *name, const char *sentence) {
+        json_key(writer, name);
+        if (sentence)
+                json_literal(writer, sentence);
+        else
+                json_null(writer);
+}
+
+static void write_session(JsonWriter *writer, const RunInSession *session, const char *id) {
+        json_key(writer, "session");
+        json_begin_object(writer);
+        json_key(writer, "id");
+        json_literal(writer, id);
+        json_key(writer, "run");
+        json_integer(writer, (int64_t) session->number);
+        json_key(writer, "state");
+        json_literal(writer, session->lost ? "lost" : "idle");
+        write_sentence(writer, "began_anew", session->began_anew);
+        write_sentence(writer, "lost", session->lost);
+        json_end_object(writer);
+}
+
 /* What the answer takes when nothing has to be escaped: a guess that saves the growing, not a
  * bound. */
 static size_t expected_size(const RunResult *result) {
@@ -350,6 +372,8 @@ int answer_encode(const RunResult *result, const AnswerOptions *options, Buffer 
         write_error(&writer, result);
         write_usage(&writer, result);
         write_limits(&writer, &result->limits);
+        if (options->session_id)
+                write_session(&writer, &result->session, options->session_id);
         json_end_object(&writer);
         if (writer.error < 0)
                 return writer.error;

@@ -5,9 +5,10 @@
 #include "pool/run.h"
 
 typedef struct AnswerOptions {
-        const char *id;       /* of the run */
-        bool base64;          /* stdout and stderr as bytes */
-        bool variables;       /* they were asked for */
+        const char *id;         /* of the run */
+        bool base64;            /* stdout and stderr as bytes */
+        bool variables;         /* they were asked for */
+        const char *session_id; /* of the session, for a run in one */
         bool without_streams; /* the client has had stdout, stderr, displays and result as events */
 } AnswerOptions;
 

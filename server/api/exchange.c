@@ -32,7 +32,7 @@ Exchange *exchange_new(App *app, h2o_req_t *req, const RouteMatch *match,
         return exchange;
 }
 
-static void on_done(void *data, const RunResult *result) {
+void exchange_done(void *data, const RunResult *result) {
         Exchange *exchange = data;
         const char *text;
 
@@ -49,13 +49,21 @@ static void on_done(void *data, const RunResult *result) {
                 return;
         }
         h2o_mem_addref_shared(exchange);
+        if (exchange->session)
+                h2o_mem_addref_shared(exchange->session);
         exchange->answer(exchange, result);
         exchange->ended(exchange, result);
+        if (exchange->session)
+                h2o_mem_release_shared(exchange->session);
         h2o_mem_release_shared(exchange);
 }
 
+void exchange_wait(Exchange *exchange) {
+        hangup_watch(exchange->app->hangups, exchange->req, &exchange->hangup, on_gone, exchange);
+}
+
 void exchange_submit(Exchange *exchange, const RunRequest *run) {
-        static const RunCallbacks callbacks = {.done = on_done};
+        static const RunCallbacks callbacks = {.done = exchange_done};
         App *app = exchange->app;
         const char *text;
         int r;
@@ -67,7 +75,7 @@ void exchange_submit(Exchange *exchange, const RunRequest *run) {
                 respond_error(exchange->req, exchange->errors, answer, "%s", text);
                 return;
         }
-        hangup_watch(app->hangups, exchange->req, &exchange->hangup, on_gone, exchange);
+        exchange_wait(exchange);
 }
 
 Slice request_body(const h2o_req_t *req) {

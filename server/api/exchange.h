@@ -41,6 +41,11 @@ Exchange *exchange_new(App *app, h2o_req_t *req, const RouteMatch *match,
 /* Submits the run, or answers that it cannot be. Borrows run for the time of the call. */
 void exchange_submit(Exchange *exchange, const RunRequest *run);
 
+/* The two halves of that, for who submits in another way: the run's callback (data is the
+ * exchange), and what is to be done once exchange->run is set. */
+void exchange_done(void *data, const RunResult *result);
+void exchange_wait(Exchange *exchange);
+
 /* The body of a request. */
 Slice request_body(const h2o_req_t *req);
 

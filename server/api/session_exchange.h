@@ -67,6 +67,9 @@ void respond_session_problem(const App *app, h2o_req_t *req, ErrorStyle style, i
  * wants none (--sessions 0). */
 bool sessions_are_served(const App *app, h2o_req_t *req, ErrorStyle style);
 
+/* The session that a path of /v1/sessions/{id} names; NULL: 404 has been answered. */
+Session *session_of_path(const App *app, h2o_req_t *req, const RouteMatch *match);
+
 /* --- for those that submit without an exchange: streams --- */
 
 /* As session_submit(); what it returns besides is to be given to session_run_record() when the run
