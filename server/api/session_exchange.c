@@ -194,7 +194,7 @@ static void record(Exchange *exchange, const RunResult *result) {
 
 /* exchange_submit() with session_submit() in it. */
 static void submit(Exchange *exchange, Session *session, const RunRequest *run, bool is_recorded) {
-        const RunCallbacks callbacks = {.done = exchange_done};
+        static const RunCallbacks callbacks = {.done = exchange_done};
         App *app = exchange->app;
         int r;
 
