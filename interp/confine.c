@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,9 +67,13 @@ static int open_statistics(Confinement *confinement) {
 static int enter_workspace(Confinement *confinement) {
         _autoclose_ int fd = -1;
 
+        char path[32] = "/work";
+
+        if (confinement->command->flags & SPAWN_SESSION)
+                (void) snprintf(path, sizeof(path), "/work/%u", confinement->command->member);
         if (confine_takes(confinement, LAYER_MOUNT_NAMESPACE))
-                return chdir("/work") < 0 ? -errno : 0;
-        fd = openat(confinement->fds[SPAWN_FD_DIRECTORY], "work",
+                return chdir(path) < 0 ? -errno : 0;
+        fd = openat(confinement->fds[SPAWN_FD_DIRECTORY], path + 1,
                     O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         return fd < 0 || fchdir(fd) < 0 ? -errno : 0;
 }
@@ -84,19 +89,26 @@ static int take_streams(Confinement *confinement) {
         if (dup2(fds[SPAWN_FD_STDOUT], STDOUT_FILENO) < 0 ||
             dup2(fds[SPAWN_FD_STDERR], STDERR_FILENO) < 0)
                 return -errno;
-        if (dup3(fds[SPAWN_FD_REQUEST], WORKER_FD_REQUEST, O_CLOEXEC) < 0)
+        if (dup3(fds[SPAWN_FD_REQUEST], WORKER_FD_REQUEST, O_CLOEXEC) < 0 ||
+            dup3(fds[SPAWN_FD_RESULT], WORKER_FD_RESULT, O_CLOEXEC) < 0)
                 return -errno;
-        return dup3(fds[SPAWN_FD_RESULT], WORKER_FD_RESULT, O_CLOEXEC) < 0 ? -errno : 0;
+        if (!(confinement->command->flags & SPAWN_SESSION))
+                return 0;
+        return dup3(fds[SPAWN_FD_CONTROL], WORKER_FD_CONTROL, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
 /* Whatever the zygote, its imports and the steps before have open. */
 static int close_descriptors(Confinement *confinement) {
-        unsigned first =
-                confinement->command->flags & SPAWN_RESET ? WORKER_FD_END : WORKER_FD_STATISTICS;
+        unsigned flags = confinement->command->flags;
+        unsigned first = flags & SPAWN_SESSION ? WORKER_FD_END
+                         : flags & SPAWN_RESET ? WORKER_FD_CONTROL
+                                               : WORKER_FD_STATISTICS;
 
         if (close_range(STDERR_FILENO + 1, WORKER_FD_REQUEST - 1, 0) < 0 ||
             close_range(first, ~0U, 0) < 0)
                 return -errno;
+        if (flags & SPAWN_SESSION)
+                (void) close(WORKER_FD_STATISTICS);
         return 0;
 }
 

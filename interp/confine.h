@@ -17,7 +17,8 @@ enum {
         WORKER_FD_REQUEST = 250,
         WORKER_FD_RESULT = 251,
         WORKER_FD_STATISTICS = 252, /* /proc/self/stat, under the policy `reset` only */
-        WORKER_FD_END = 253,        /* one above the last */
+        WORKER_FD_CONTROL = 253,    /* of a session only (wire/session.h) */
+        WORKER_FD_END = 254,        /* one above the last */
         WORKER_FD_LIMIT = 256,      /* RLIMIT_NOFILE */
 };
 
@@ -61,8 +62,8 @@ typedef struct Confinement {
  */
 int confine(Confinement *confinement);
 
-/* Sets the limits of one run. Limits are final unless keep_maxima, as under `reset`, where only the
- * soft ones change. Returns 0 or -errno. */
+/* Sets the limits of one run. Limits are final unless keep_maxima, as under `reset` and in a
+ * session, where only the soft ones change. Returns 0 or -errno. */
 typedef struct RunLimits {
         uint64_t address_bytes;
         uint64_t cpu_seconds;
@@ -71,6 +72,9 @@ typedef struct RunLimits {
         bool keep_maxima;
 } RunLimits;
 int confine_run(const RunLimits *limits);
+
+/* Between two runs of a session: what its threads use then counts for its life, and for no run. */
+void confine_rest(void);
 
 /* Whether the hard limit leaves room for a run of so many seconds. */
 bool confine_has_cpu_left(uint64_t cpu_seconds);

@@ -184,10 +184,15 @@ static int add_folders(const Confinement *confinement, int ruleset_fd) {
                 {"/", ACCESS_READ},      {"/dev", ACCESS_DEVICE},     {"/work", ACCESS_FOLDER},
                 {"/tmp", ACCESS_FOLDER}, {"/dev/shm", ACCESS_FOLDER},
         };
-        static const Folder in_slot[] = {{"work", ACCESS_FOLDER}, {"tmp", ACCESS_FOLDER}};
+        static const Folder in_slot[] = {
+                {"work", ACCESS_FOLDER},
+                {"tmp", ACCESS_FOLDER},
+                {"packages", ACCESS_READ}, /* of a session; last */
+        };
         bool is_in_cell = confine_takes(confinement, LAYER_MOUNT_NAMESPACE);
+        bool is_session = confinement->command->flags & SPAWN_SESSION;
         const Folder *folders = is_in_cell ? in_cell : in_slot;
-        size_t n = is_in_cell ? N_ELEMENTS(in_cell) : N_ELEMENTS(in_slot);
+        size_t n = is_in_cell ? N_ELEMENTS(in_cell) : N_ELEMENTS(in_slot) - !is_session;
 
         for (size_t i = 0; i < n; i++) {
                 int r = add_rule_at(confinement, ruleset_fd, confinement->fds[SPAWN_FD_DIRECTORY],

@@ -18,9 +18,9 @@
 #define ADDRESS_HEADROOM ((uint64_t) 64 << 20)
 /* What a run takes before its first line: its source, its arguments, in two shapes. */
 #define RUN_HEADROOM ((uint64_t) 16 << 20)
-/* A worker that is made new after each run lives on one account of processor time. When it is
- * nearly spent, the worker retires. */
-#define RESET_CPU_SECONDS ((uint64_t) 100000)
+/* A worker that has more than one run lives on one account of processor time. When it is nearly
+ * spent, a worker that is made new after each run retires. */
+#define LIFE_CPU_SECONDS ((uint64_t) 100000)
 
 #define WORKER_OOM_SCORE "1000"
 
@@ -66,7 +66,8 @@ static int set_limit(int resource, uint64_t soft, uint64_t hard) {
  */
 int confine_limits_take(Confinement *confinement) {
         const SpawnCommand *command = confinement->command;
-        bool is_reset = command->flags & SPAWN_RESET;
+        uint64_t more_seconds =
+                command->flags & (SPAWN_RESET | SPAWN_SESSION) ? LIFE_CPU_SECONDS : 0;
         uint64_t cpu_seconds = used_cpu_seconds() + command->cpu_seconds + 2;
         uint64_t address_bytes = warm_address_bytes + command->memory_bytes + ADDRESS_HEADROOM;
         const struct {
@@ -77,7 +78,7 @@ int confine_limits_take(Confinement *confinement) {
                 {RLIMIT_NOFILE, WORKER_FD_LIMIT, WORKER_FD_LIMIT},
                 {RLIMIT_NPROC, command->tasks, command->tasks},
                 {RLIMIT_FSIZE, command->file_bytes, command->file_bytes},
-                {RLIMIT_CPU, cpu_seconds, is_reset ? cpu_seconds + RESET_CPU_SECONDS : cpu_seconds},
+                {RLIMIT_CPU, cpu_seconds, cpu_seconds + more_seconds},
                 {RLIMIT_STACK, (uint64_t) 8 << 20, (uint64_t) 64 << 20},
                 {RLIMIT_MEMLOCK, 0, 0},
                 {RLIMIT_MSGQUEUE, 0, 0},
@@ -135,6 +136,15 @@ int confine_run(const RunLimits *limits) {
                         return -errno;
         }
         return 0;
+}
+
+void confine_rest(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_CPU, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_CPU, &limit);
 }
 
 /* --- out-of-memory score --- */

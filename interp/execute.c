@@ -11,6 +11,7 @@
 
 #include "interp/compat.h"
 #include "interp/compile.h"
+#include "interp/interrupts.h"
 #include "interp/runtime.h"
 
 /* The namespace of the next run. */
@@ -49,7 +50,8 @@ static bool needs_set_up(const Request *request) {
                slice_list_count(&request->arguments) > 0 ||
                slice_list_count(&request->environment) > 0 ||
                slice_list_count(&request->file_paths) > 0 ||
-               (request->options.flags & REQUEST_BIND_ANALYSIS);
+               (request->options.flags &
+                (REQUEST_BIND_ANALYSIS | REQUEST_BIND_PLOT | REQUEST_NEW_PACKAGES));
 }
 
 static int set_up(const Request *request) {
@@ -58,14 +60,13 @@ static int set_up(const Request *request) {
         if (!needs_set_up(request))
                 return 0;
         result = runtime_call(
-                RUNTIME_SET_UP, "(ONNNNy#y#N)", main_globals, list_of_bytes(&request->arguments),
+                RUNTIME_SET_UP, "(ONNNNy#y#I)", main_globals, list_of_bytes(&request->arguments),
                 list_of_bytes(&request->environment), list_of_bytes(&request->file_paths),
                 list_of_bytes(&request->file_contents),
                 request->stdin_bytes.data ? (const char *) request->stdin_bytes.data : "",
                 (Py_ssize_t) request->stdin_bytes.size,
                 request->data.data ? (const char *) request->data.data : "",
-                (Py_ssize_t) request->data.size,
-                PyBool_FromLong(request->options.flags & REQUEST_BIND_ANALYSIS));
+                (Py_ssize_t) request->data.size, (unsigned) request->options.flags);
         return result ? 0 : -1;
 }
 
@@ -88,6 +89,7 @@ static PyObject *set_up_and_run(const Request *request) {
                                       (Py_ssize_t) request->code.size, NULL);
         if (!source || set_up(request) < 0)
                 return NULL;
+        interrupts_deliver();
         began = runtime_call(RUNTIME_BEGIN, "(ONK)", source,
                              PyBool_FromLong(request->options.flags & REQUEST_WANT_DISPLAYS),
                              (unsigned long long) request->options.value_bytes);
@@ -202,6 +204,9 @@ ResultEnd execute_run(const Request *request, Report *report) {
                 exception = compat_take_exception();
                 end = report_exception(exception, report);
         }
+        /* Nothing holds on to what the run has left but its own variables. */
+        Py_CLEAR(value);
+        Py_CLEAR(exception);
         call_and_forget(runtime_call_plain(RUNTIME_SHOW_FIGURES));
         report_variables(request, report);
         call_and_forget(runtime_call_one(RUNTIME_FINISH, has_open_files() ? Py_True : Py_False));

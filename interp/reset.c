@@ -81,9 +81,9 @@ static bool has_open_descriptors(void) {
 
         for (int i = 0; i < COUNT; i++)
                 fds[i] = (struct pollfd){.fd = FIRST + i};
-        for (int i = WORKER_FD_REQUEST; i < WORKER_FD_END; i++)
+        for (int i = WORKER_FD_REQUEST; i < WORKER_FD_CONTROL; i++)
                 fds[i - FIRST].fd = -1;
-        return poll(fds, COUNT, 0) != COUNT - (WORKER_FD_END - WORKER_FD_REQUEST);
+        return poll(fds, COUNT, 0) != COUNT - (WORKER_FD_CONTROL - WORKER_FD_REQUEST);
 }
 
 static bool limits_are_the_same(void) {

@@ -24,6 +24,9 @@ static const char *const function_names[_RUNTIME_FUNCTIONS] = {
         [RUNTIME_FINISH] = "finish",
         [RUNTIME_TAKE_BASELINE] = "take_baseline",
         [RUNTIME_MAKE_NEW] = "make_new",
+        [RUNTIME_SETTLE] = "settle",
+        [RUNTIME_ENTER_RUN] = "enter_run",
+        [RUNTIME_LEAVE_RUN] = "leave_run",
 };
 
 static PyObject *functions[_RUNTIME_FUNCTIONS];
@@ -132,4 +135,8 @@ PyObject *runtime_call_one(RuntimeFunction function, PyObject *argument) {
 
 PyObject *runtime_source_name(void) {
         return source_name;
+}
+
+void runtime_set_source_name(PyObject *name) {
+        Py_SETREF(source_name, name);
 }

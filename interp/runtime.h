@@ -29,6 +29,9 @@ typedef enum RuntimeFunction {
         RUNTIME_FINISH,
         RUNTIME_TAKE_BASELINE,
         RUNTIME_MAKE_NEW,
+        RUNTIME_SETTLE,
+        RUNTIME_ENTER_RUN,
+        RUNTIME_LEAVE_RUN,
         _RUNTIME_FUNCTIONS,
 } RuntimeFunction;
 
@@ -47,5 +50,7 @@ PyObject *runtime_call(RuntimeFunction function, const char *format, ...);
 PyObject *runtime_call_plain(RuntimeFunction function);
 PyObject *runtime_call_one(RuntimeFunction function, PyObject *argument);
 
-/* The name that the user's source has in tracebacks. Borrowed. */
+/* The name that the user's source has in tracebacks. Borrowed. A session gives each run its own;
+ * set takes the reference. */
 PyObject *runtime_source_name(void);
+void runtime_set_source_name(PyObject *name);

@@ -15,23 +15,14 @@
 #include "interp/confine_filter.h"
 #include "interp/execute.h"
 #include "interp/probe.h"
-#include "interp/report.h"
-#include "interp/request.h"
+#include "interp/receive.h"
 #include "interp/reset.h"
 #include "interp/runtime.h"
+#include "interp/session.h"
 #include "interp/touch.h"
-
-#define READ_SIZE 65536
 
 /* CPython 3.11 specializes bytecode that has been run eight times. */
 #define TINY_TIMES 16
-
-typedef struct Worker {
-        const SpawnCommand *command;
-        uint64_t address_bytes; /* of the warm interpreter */
-        Buffer bytes;           /* what has been read of the request */
-        Report report;
-} Worker;
 
 /* Says which step failed, and why. The result pipe may not be in its place yet. */
 static _Noreturn void fail(int fd, const char *step, const char *why) {
@@ -92,9 +83,11 @@ static void prepare(Worker *worker) {
         result = runtime_call(RUNTIME_AFTER_FORK, "(s)", worker->command->directory);
         if (!result)
                 fail_in_python("new random state");
+        if (worker->command->flags & SPAWN_SESSION && session_settle(worker->command) < 0)
+                fail_in_python("places of the session");
         if (execute_prepare() < 0)
                 fail_in_python("namespace");
-        if (buffer_reserve(&worker->bytes, READ_SIZE) < 0)
+        if (buffer_reserve(&worker->bytes, RECEIVE_SIZE) < 0)
                 fail(WORKER_FD_RESULT, "memory", strerror(ENOMEM));
         (void) PyGC_Enable();
         if (worker->command->flags & SPAWN_REHEARSE && rehearse(worker) < 0)
@@ -124,7 +117,7 @@ int worker_practise(const char *warm_up, bool common_only, unsigned times) {
         Worker worker = {.report = REPORT_INIT(-1)};
         int r = 0;
 
-        if (!sources || buffer_reserve(&worker.bytes, READ_SIZE) < 0 || execute_prepare() < 0)
+        if (!sources || buffer_reserve(&worker.bytes, RECEIVE_SIZE) < 0 || execute_prepare() < 0)
                 return -1;
         for (unsigned i = 0; i < times && r == 0; i++)
                 r = practise(&worker, sources);
@@ -141,84 +134,19 @@ void worker_record(void *warm_up) {
         (void) worker_practise(warm_up, true, 1);
 }
 
-static ssize_t read_some(Worker *worker, size_t wanted) {
-        ssize_t n;
-
-        if (buffer_reserve(&worker->bytes, wanted) < 0)
-                return -ENOMEM;
-        do
-                n = read(WORKER_FD_REQUEST, worker->bytes.data + worker->bytes.size,
-                         worker->bytes.capacity - worker->bytes.size);
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-                _exit(WORKER_EXIT_PROTOCOL);
-        worker->bytes.size += (size_t) n;
-        return n;
-}
-
-static _Noreturn void end_without_memory(Worker *worker) {
-        report_add(&worker->report, RESULT_ERROR_TYPE, slice_of_text("MemoryError"));
-        report_add(&worker->report, RESULT_ERROR_MESSAGE,
-                   slice_of_text("the request is larger than the memory that the run may use"));
-        report_end(&worker->report, (ResultEnd){.outcome = OUTCOME_RAISED, .exit_code = 1});
-        _exit(0);
-}
-
-/* Blocks until a whole request is there. The end of the pipe is the end of this worker. */
-static void read_request(Worker *worker, Request *ret_request) {
-        RequestScan scan = {0};
-        size_t wanted = READ_SIZE / 2;
-
-        worker->bytes.size = 0;
-        for (;;) {
-                ssize_t n = read_some(worker, wanted);
-
-                if (n == -ENOMEM)
-                        end_without_memory(worker);
-                if (n == 0)
-                        _exit(worker->bytes.size == 0 ? 0 : WORKER_EXIT_PROTOCOL);
-                switch (request_scan(&scan, buffer_slice(&worker->bytes))) {
-                case REQUEST_INCOMPLETE:
-                        /* No more than doubles: a size is only believed as its bytes arrive. */
-                        wanted = scan.missing < worker->bytes.size ? scan.missing
-                                                                   : worker->bytes.size;
-                        continue;
-                case REQUEST_COMPLETE:
-                        break;
-                case REQUEST_MALFORMED:
-                case REQUEST_NO_MEMORY:
-                        _exit(WORKER_EXIT_PROTOCOL);
-                }
-                break;
-        }
-        /* Nothing may follow a request before it is answered. */
-        if (scan.offset != worker->bytes.size)
-                _exit(WORKER_EXIT_PROTOCOL);
-        switch (request_decode(buffer_slice(&worker->bytes), ret_request)) {
-        case REQUEST_COMPLETE:
-                return;
-        case REQUEST_NO_MEMORY:
-                end_without_memory(worker);
-        case REQUEST_INCOMPLETE:
-        case REQUEST_MALFORMED:
-                break;
-        }
-        _exit(WORKER_EXIT_PROTOCOL);
-}
-
-static int apply_limits(Worker *worker, const RequestOptions *options) {
+int worker_apply_limits(Worker *worker, const RequestOptions *options) {
         RunLimits limits = {
                 .address_bytes = worker->address_bytes + options->memory_bytes,
                 .cpu_seconds = options->cpu_seconds,
                 .file_bytes = options->file_bytes,
-                .keep_maxima = worker->command->flags & SPAWN_RESET,
+                .keep_maxima = worker->command->flags & (SPAWN_RESET | SPAWN_SESSION),
         };
 
         if (worker->command->flags & SPAWN_SUBPROCESSES &&
             worker->command->tasks < SPAWN_TASKS_SHARED)
                 limits.tasks = options->processes + SPAWN_THREADS_MAX;
 
-        if (worker->command->flags & SPAWN_SUBPROCESSES &&
+        if (worker->command->flags & SPAWN_SUBPROCESSES && worker->n_runs == 0 &&
             worker->command->layers & layer_bit(LAYER_SECCOMP)) {
                 int r = confine_run_system_calls(options->processes > 1);
 
@@ -254,21 +182,27 @@ static _Noreturn void serve_probe(Worker *worker, Slice body) {
         _exit(0);
 }
 
+bool worker_receive(Worker *worker, Request *ret_request) {
+        receive_request(&worker->bytes, &worker->report, worker->command->flags & SPAWN_SESSION,
+                        ret_request);
+        if (ret_request->probe.size > 0)
+                serve_probe(worker, ret_request->probe);
+        if (!ret_request->is_touch)
+                return true;
+        touch_pages();
+        report_add(&worker->report, RESULT_TOUCHED, SLICE_NULL);
+        report_send(&worker->report);
+        return false;
+}
+
 static void serve(Worker *worker) {
         bool is_reset = worker->command->flags & SPAWN_RESET;
         Request request;
         ResultEnd end;
 
-        read_request(worker, &request);
-        if (request.is_touch) {
-                touch_pages();
-                report_add(&worker->report, RESULT_TOUCHED, SLICE_NULL);
-                report_send(&worker->report);
+        if (!worker_receive(worker, &request))
                 return;
-        }
-        if (request.probe.size > 0)
-                serve_probe(worker, request.probe);
-        if (apply_limits(worker, &request.options) < 0)
+        if (worker_apply_limits(worker, &request.options) < 0)
                 _exit(WORKER_EXIT_UNCONFINED);
         if (is_reset)
                 reset_enter();
@@ -309,6 +243,8 @@ _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent) 
                 fail_in_python("baseline of the reset");
         report_add(&worker.report, RESULT_READY, SLICE_NULL);
         report_send(&worker.report);
+        if (command->flags & SPAWN_SESSION)
+                session_serve(&worker);
         for (;;)
                 serve(&worker);
 }

@@ -4,10 +4,29 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "interp/report.h"
+#include "interp/request.h"
 #include "wire/zygote.h"
 
 /* fds: _SPAWN_FDS of them. parent: pid of the supervisor, as seen from here. */
 _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent);
+
+/* --- for session.c, where a worker does not end with a run --- */
+
+typedef struct Worker {
+        const SpawnCommand *command;
+        uint64_t address_bytes; /* of the warm interpreter */
+        Buffer bytes;           /* what has been read of the request */
+        Report report;
+        unsigned n_runs; /* that are over */
+} Worker;
+
+/* Blocks until a whole request is there. Returns true when it is a run, and false when it was
+ * something else, which is answered already. */
+bool worker_receive(Worker *worker, Request *ret_request);
+int worker_apply_limits(Worker *worker, const RequestOptions *options);
+
+/* --- in the zygote --- */
 
 /* Runs nothing and typical work with the template's imports, and its warm-up file (a path, or
  * NULL), so many times, as runs whose results are dropped. In the zygote this imports what modules

@@ -194,6 +194,13 @@ def show_figures(*ignored, **also_ignored):
         print(f"a figure could not be shown: {error!r}", file=sys.stderr)
 
 
+def close_figures():
+    """Those that show_figures() could not show are not shown by a later run of a session."""
+    helpers = _pyplot_state()
+    if helpers is not None and helpers.Gcf.figs:
+        helpers.Gcf.destroy_all()
+
+
 def _fill_backend(name):
     """__getattr__ of the backend module: the first look at it makes it whole."""
     module = sys.modules[BACKEND]

@@ -10,6 +10,13 @@ SOURCE = "<snippet>"
 HARNESS = "<hatchery>"
 RAISED, EXITED = 2, 3
 
+
+class Current:
+    """What the source of this run is called. Each run of a session has a name of its own (hatchery_session.py)."""
+
+    source = SOURCE
+
+
 # Frames kept of one traceback: the default recursion limit is shown whole, a million frames are not.
 FRAMES_MAX = 1200
 FRAMES_KEPT = 100
@@ -74,9 +81,10 @@ def _drop_harness(report, seen):
 
 
 def _line_of(error, report):
-    if isinstance(error, SyntaxError) and error.filename == SOURCE and type(error.lineno) is int and error.lineno > 0:
+    source = Current.source
+    if isinstance(error, SyntaxError) and error.filename == source and type(error.lineno) is int and error.lineno > 0:
         return error.lineno
-    lines = [frame.lineno for frame in report.stack if frame.filename == SOURCE and frame.lineno]
+    lines = [frame.lineno for frame in report.stack if frame.filename == source and frame.lineno]
     return lines[-1] if lines else 0
 
 

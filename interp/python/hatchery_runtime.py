@@ -22,8 +22,9 @@ import hatchery_corpus
 import hatchery_displays
 from hatchery_displays import begin as begin_displays
 from hatchery_displays import encode_value, show_figures
-from hatchery_failures import SOURCE, describe, failure_text
+from hatchery_failures import SOURCE, Current, describe, failure_text
 from hatchery_reset import make_new, new_stream, note_stdin, take_baseline
+from hatchery_session import enter_run, is_session, keep_for_one_run, leave_run, settle
 from hatchery_values import NotJson, TooLarge, json_text, plain_text, quote, quoted_repr
 
 AST = ast.PyCF_ONLY_AST
@@ -160,8 +161,15 @@ def new_main():
     return namespace
 
 
-def set_up(namespace, arguments, environment, paths, contents, stdin, data, analysis):
+BIND_ANALYSIS, BIND_PLOT, NEW_PACKAGES = 1 << 4, 1 << 5, 1 << 6  # of RequestFlag
+
+
+def set_up(namespace, arguments, environment, paths, contents, stdin, data, flags):
     """What a request brings besides its code. An exception here is the run's."""
+    if is_session():
+        keep_for_one_run(arguments, environment, stdin)
+    if flags & NEW_PACKAGES:
+        importlib.invalidate_caches()
     if arguments:
         sys.argv[1:] = [os.fsdecode(argument) for argument in arguments]
     for variable in environment:
@@ -173,8 +181,10 @@ def set_up(namespace, arguments, environment, paths, contents, stdin, data, anal
         _write_file(os.fsdecode(path), content)
     if stdin:
         _set_stdin(stdin)
-    if analysis:
-        _bind_analysis(namespace)
+    if flags & BIND_ANALYSIS:
+        _bind(namespace, (("pd", "pandas"), ("np", "numpy")))
+    if flags & BIND_PLOT:
+        _bind(namespace, (("plt", "matplotlib.pyplot"),))
     if data:
         namespace.update(_load(data))
 
@@ -199,8 +209,11 @@ def _set_stdin(content):
     note_stdin()
 
 
-def _bind_analysis(namespace):
-    for name, module in (("pd", "pandas"), ("np", "numpy")):
+def _bind(namespace, modules):
+    for name, module in modules:
+        # What an earlier run of a session has made of the name stays.
+        if is_session() and name in namespace:
+            continue
         try:
             namespace[name] = importlib.import_module(module)
         except ImportError:
@@ -220,7 +233,8 @@ def _load(data):
 def begin(source, wants_displays, limit):
     """Also lets tracebacks, warnings and inspect show the lines of the snippet."""
     begin_displays(emit_display if wants_displays else None, limit)
-    linecache.cache[SOURCE] = (len(source), None, [line + "\n" for line in source.split("\n")], SOURCE)
+    name = Current.source
+    linecache.cache[name] = (len(source), None, [line + "\n" for line in source.split("\n")], name)
 
 
 def _is_suppressed(source, statement):
@@ -232,16 +246,17 @@ def _is_suppressed(source, statement):
 
 def compile_in_two(source):
     """Returns code for all but a last expression, and for that; either may be None. See interp/compile.c."""
-    tree = compile(source, SOURCE, "exec", AST, dont_inherit=True)
+    name = Current.source
+    tree = compile(source, name, "exec", AST, dont_inherit=True)
     body = tree.body
     if not body or type(body[-1]) is not ast.Expr or _is_suppressed(source, body[-1]):
-        return compile(tree, SOURCE, "exec", dont_inherit=True), None
+        return compile(tree, name, "exec", dont_inherit=True), None
     last = body.pop()
     head, flags = None, 0
     if body:
-        head = compile(tree, SOURCE, "exec", dont_inherit=True)
+        head = compile(tree, name, "exec", dont_inherit=True)
         flags = head.co_flags & FUTURE_FLAGS
-    return head, compile(ast.Expression(last.value), SOURCE, "eval", flags, dont_inherit=True)
+    return head, compile(ast.Expression(last.value), name, "eval", flags, dont_inherit=True)
 
 
 def _future_flags():
@@ -311,7 +326,7 @@ def _flush(stream):
 
 def finish(has_files):
     """What Python does at the end of a program, as far as it can be seen: the process ends by _exit()."""
-    if atexit._ncallbacks():
+    if atexit._ncallbacks() and not is_session():
         atexit._run_exitfuncs()
     if has_files:
         # Files that were not closed. What the warm interpreter holds is frozen, so the list is short.

@@ -17,14 +17,14 @@ MAGIC = 0x48544331
 SANITIZERS = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
 SECONDS = float(os.environ.get("INTERP_SECONDS", 60))
 
-REHEARSE, RESET, SUBPROCESSES = 1, 2, 4
+REHEARSE, RESET, SUBPROCESSES, SESSION = 1, 2, 4, 8
 # Bits of wire/layers.h, in its order.
 LAYERS = {name: 1 << number for number, name in enumerate((
     "rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "landlock", "uid", "userns", "pidns", "mountns",
     "netns", "ipcns", "utsns", "cgroupns", "cgroup", "oom_score", "core_scheduling"))}
 # The descriptors of a spawn beyond those that every one has, in the order of SpawnFd.
 OPTIONAL_FDS = {name: 5 + number for number, name in enumerate((
-    "pidns", "mountns", "userns", "cgroup", "cgroup_memory", "cgroup_pids"))}
+    "pidns", "mountns", "userns", "cgroup", "cgroup_memory", "cgroup_pids", "control"))}
 
 
 def layers(*names):
@@ -33,7 +33,8 @@ def layers(*names):
 
 ALWAYS = layers("rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "oom_score")
 TOUCH, CODE, STDIN, ARGUMENT, ENVIRONMENT, DATA, FILE_PATH, FILE_CONTENT, VARIABLE, END, PROBE = range(1, 12)
-WANT_VALUE, WANT_DISPLAYS, WANT_ALL_VARIABLES, PLAIN_VARIABLES, BIND_ANALYSIS = 1, 2, 4, 8, 16
+WANT_VALUE, WANT_DISPLAYS, WANT_ALL_VARIABLES, PLAIN_VARIABLES, BIND_ANALYSIS, BIND_PLOT, NEW_PACKAGES = \
+    1, 2, 4, 8, 16, 32, 64
 READY, FAILED, TOUCHED, DISPLAY, VALUE, VARIABLES, REPRS, ERROR_TYPE, ERROR_MESSAGE, ERROR_TRACEBACK, ERROR_LINE, \
     RESULT_END, PROBED = range(1, 14)
 COMPLETED, RAISED, EXITED = 1, 2, 3
@@ -121,9 +122,18 @@ def strict_json(body):
     return json.loads(body.decode("ascii"), parse_constant=refuse)
 
 
+def add_member(home, member, owner):
+    """The folders of a session in its home."""
+    for folder, mode in (("work", 0o700), ("packages", 0o755)):
+        os.makedirs(f"{home}/{folder}", exist_ok=True)
+        os.mkdir(f"{home}/{folder}/{member}", mode)
+        if owner and folder == "work":
+            os.chown(f"{home}/work/{member}", owner, owner)
+
+
 class Worker:
-    def __init__(self, zygote, pid, fds, directory):
-        self.zygote, self.pid, self.directory = zygote, pid, directory
+    def __init__(self, zygote, pid, fds, directory, control=None):
+        self.zygote, self.pid, self.directory, self.control = zygote, pid, directory, control
         self.request_fd, self.result_fd, self.stdout_fd, self.stderr_fd = fds
         self.buffer = b""
         self.status = None
@@ -229,6 +239,8 @@ class Worker:
             if getattr(self, name) is not None:
                 os.close(getattr(self, name))
                 setattr(self, name, None)
+        if self.control:
+            self.control.close()
 
     def end(self):
         if self.is_alive():
@@ -319,8 +331,14 @@ class Zygote(Program):
                    member=0, directory=None, taken=None, fds=None):
         """fds: optional ones by name. directory: "" in a cell. A uid is a layer too."""
         self.slots += 1
+        control = None
+        if flags & SESSION:
+            control, theirs_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            fds = {**(fds or {}), "control": theirs_control.fileno()}
         if directory is None:
             directory = self.make_directory(self.slots, uid)
+            if flags & SESSION:
+                add_member(directory, member, uid)
         fds = sorted((OPTIONAL_FDS[name], fd) for name, fd in (fds or {}).items())
         pipes = [os.pipe() for _ in range(4)]
         directory_fd = os.open(directory or "/", os.O_PATH | os.O_DIRECTORY)
@@ -337,6 +355,9 @@ class Zygote(Program):
             os.close(fd)
         kind, slot, value, _ = self.report()
         assert slot == self.slots
+        if control:
+            theirs_control.close()
+        self.control = control
         return kind, value, ours, directory
 
     def spawn(self, *arguments, ready=True, **parts):
@@ -345,7 +366,7 @@ class Zygote(Program):
             for fd in ours:
                 os.close(fd)
         assert kind == Z_SPAWNED, os.strerror(value)
-        worker = Worker(self, value, ours, directory)
+        worker = Worker(self, value, ours, directory, self.control)
         self.workers.append(worker)
         return worker.await_ready() if ready else worker
 

@@ -1,0 +1,110 @@
+#include "interp/session.h"
+
+#include <Python.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "interp/compat.h"
+#include "interp/confine.h"
+#include "interp/execute.h"
+#include "interp/interrupts.h"
+#include "interp/receive.h"
+#include "interp/runtime.h"
+
+/* What a large request took is given back: it counts for the session's memory. */
+#define KEEP_CAPACITY ((size_t) 1 << 20)
+
+/* What a thread or a signal handler of the code's raises in the harness comes once. */
+#define LEAVE_TRIES 3
+
+int session_settle(const SpawnCommand *command) {
+        _pyowned_ PyObject *result = runtime_call(
+                RUNTIME_SETTLE, "(NNN)",
+                PyUnicode_FromFormat("%s/work/%u", command->directory, command->member),
+                PyUnicode_FromFormat("%s/tmp", command->directory),
+                PyUnicode_FromFormat("%s/packages/%u", command->directory, command->member));
+
+        return result ? 0 : -1;
+}
+
+/* Threads of the code run meanwhile, as they do while a prompt waits. */
+static void await_request(void) {
+        struct pollfd fds[] = {{.fd = WORKER_FD_REQUEST, .events = POLLIN}};
+
+        for (;;) {
+                PyThreadState *state = PyEval_SaveThread();
+                int n = poll(fds, N_ELEMENTS(fds), -1);
+                int error = errno;
+
+                PyEval_RestoreThread(state);
+                if (n < 0 && error != EINTR)
+                        _exit(WORKER_EXIT_PROTOCOL);
+                if (n > 0 && fds[0].revents)
+                        return;
+        }
+}
+
+/* Each run's source has a name of its own, so that a function shows the right lines ever after. */
+static int enter_run(const Worker *worker) {
+        _pyowned_ PyObject *result = NULL;
+        PyObject *name;
+
+        if (worker->n_runs == 0)
+                return 0;
+        name = PyUnicode_FromFormat("<snippet %u>", worker->n_runs + 1);
+        if (!name)
+                return -1;
+        runtime_set_source_name(name);
+        result = runtime_call(RUNTIME_ENTER_RUN, "(OO)", execute_namespace(), name);
+        return result ? 0 : -1;
+}
+
+static void leave_run(void) {
+        for (int i = 0; i < LEAVE_TRIES; i++) {
+                _pyowned_ PyObject *result = runtime_call_plain(RUNTIME_LEAVE_RUN);
+
+                if (result)
+                        return;
+                PyErr_Clear();
+        }
+}
+
+static void rest(Worker *worker) {
+        if (worker->command->layers & layer_bit(LAYER_RLIMITS))
+                confine_rest();
+        if (worker->bytes.capacity > KEEP_CAPACITY)
+                buffer_done(&worker->bytes);
+}
+
+static void run(Worker *worker, Request *request) {
+        ResultEnd end;
+
+        if (worker_apply_limits(worker, &request->options) < 0)
+                _exit(WORKER_EXIT_UNCONFINED);
+        worker->report.is_ended = false;
+        if (enter_run(worker) < 0)
+                PyErr_Clear();
+        end = execute_run(request, &worker->report);
+        interrupts_ignore();
+        runtime_set_report(NULL);
+        leave_run();
+        request_done(request);
+        worker->n_runs++;
+        rest(worker);
+        report_end(&worker->report, end);
+}
+
+_Noreturn void session_serve(Worker *worker) {
+        Request request;
+
+        for (;;) {
+                interrupts_ignore();
+                await_request();
+                interrupts_note();
+                if (worker_receive(worker, &request))
+                        run(worker, &request);
+        }
+}
