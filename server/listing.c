@@ -163,7 +163,7 @@ static void name_of_group(const ListingOptions *options, unsigned id, Owner *own
         char store[4096];
 
         owner->is_name = true;
-        if (options->own_name && id == options->own_uid)
+        if (options->own_name && id == options->own_gid)
                 (void) snprintf(owner->text, sizeof(owner->text), "%s", options->own_name);
         else if (getgrgid_r(id, &entry, store, sizeof(store), &found) == 0 && found)
                 (void) snprintf(owner->text, sizeof(owner->text), "%s", found->gr_name);

@@ -19,7 +19,8 @@
 #define LISTING_CUT "(there is more than is listed)"
 
 typedef struct ListingOptions {
-        uid_t own_uid;        /* whose files are shown as own_name's; */
+        uid_t own_uid;        /* whose files are shown as own_name's … */
+        gid_t own_gid;        /* … and of own_name's group */
         const char *own_name; /* user and group; NULL: as this machine calls them */
         struct timespec now;  /* wall clock; tells recent files, which have a time of day, from old
                                  ones, which have a year */

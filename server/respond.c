@@ -134,6 +134,12 @@ int respond_error_document(Buffer *out, ErrorStyle style, ErrorAnswer answer, co
                 json_literal(&writer, detail);
                 json_end_object(&writer);
                 break;
+        case ERRORS_ERROR:
+                json_begin_object(&writer);
+                json_key(&writer, "error");
+                json_literal(&writer, detail);
+                json_end_object(&writer);
+                break;
         }
         return writer.error;
 }

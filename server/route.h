@@ -12,6 +12,7 @@ typedef enum ErrorStyle {
         ERRORS_PROBLEM,       /* application/problem+json, RFC 9457 */
         ERRORS_DETAIL,        /* {"detail": "…"}, as FastAPI services have it */
         ERRORS_STATUS_OUTPUT, /* {"status": "Error", "output": "…"}, the data-analysis sandbox */
+        ERRORS_ERROR,         /* {"error": "…"}, the per-user container */
 } ErrorStyle;
 
 /* How large the body of a request may be. */

@@ -19,6 +19,28 @@ void handle_sandbox_upload(App *app, h2o_req_t *req, const RouteMatch *match);
 void handle_sandbox_get(App *app, h2o_req_t *req, const RouteMatch *match);
 void handle_sandbox_clear(App *app, h2o_req_t *req, const RouteMatch *match);
 
+/* api/execute_by_key.c */
+void handle_execute_by_key(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/code_interpreter.c */
+void handle_interpreter_install(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_interpreter_terminate(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/interpreter_files.c */
+void handle_interpreter_upload(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_interpreter_download(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/user_container.c */
+void handle_container_run(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/jupyter_sessions.c */
+void handle_jupyter_start(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_jupyter_reset(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_jupyter_end(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/jupyter_packages.c */
+void handle_jupyter_install(App *app, h2o_req_t *req, const RouteMatch *match);
+
 /* api/status.c */
 void handle_health(App *app, h2o_req_t *req, const RouteMatch *match);
 void handle_ready(App *app, h2o_req_t *req, const RouteMatch *match);

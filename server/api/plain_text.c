@@ -65,3 +65,17 @@ int plain_text_end_line(Buffer *out) {
                 return 0;
         return buffer_append(out, "\n", 1);
 }
+
+void plain_text_write_lines(JsonWriter *writer, Slice text) {
+        const uint8_t *at = text.data, *end = at + text.size;
+
+        json_begin_array(writer);
+        while (at < end) {
+                const uint8_t *stop = memchr(at, '\n', (size_t) (end - at));
+                size_t size = (size_t) ((stop ? stop : end) - at);
+
+                json_text(writer, slice_of(at, size));
+                at += size + (stop ? 1 : 0);
+        }
+        json_end_array(writer);
+}

@@ -2,6 +2,7 @@
 /* plain_text: what came of a run as text, for the APIs that answer with text alone. All of them
  * append, and return as buffer_append(). */
 
+#include "jsontext/write.h"
 #include "pool/run.h"
 
 /* A stream; where it was cut, with a marker. */
@@ -18,3 +19,7 @@ _must_check_ int plain_text_failure(Buffer *out, const RunResult *result);
 
 /* A line break, unless out is empty or ends with one. */
 _must_check_ int plain_text_end_line(Buffer *out);
+
+/* Writes the lines of a text as an array of strings. What follows the last line break is one, too,
+ * unless it is empty. */
+void plain_text_write_lines(JsonWriter *writer, Slice text);

@@ -65,7 +65,7 @@ static void date(const Place *place, const char *name, time_t when) {
 }
 
 static ListingOptions options_now(void) {
-        ListingOptions options = {.own_uid = (uid_t) -1};
+        ListingOptions options = {.own_uid = (uid_t) -1, .own_gid = (gid_t) -1};
 
         (void) clock_gettime(CLOCK_REALTIME, &options.now);
         return options;
@@ -220,9 +220,10 @@ static void test_own_name(void **state) {
         make_file(place, "file", 0640, 3);
         date(place, "file", 1000000000);
         options.own_uid = geteuid();
+        options.own_gid = getegid();
         options.own_name = "runner";
         mine = listed(place, &options);
-        assert_non_null(strstr(mine, "-rw-r----- 1 runner "));
+        assert_non_null(strstr(mine, "-rw-r----- 1 runner runner 3 Sep "));
         assert_non_null(strstr(mine, " 3 Sep  9  2001 file\n"));
 }
 
