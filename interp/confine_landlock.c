@@ -155,6 +155,10 @@ int confine_landlock_prepare(const ViewOptions *view) {
         return 0;
 }
 
+void confine_landlock_allow_network(void) {
+        attributes.handled_net = 0;
+}
+
 /* --- in a worker --- */
 
 static int add_rule(const Confinement *confinement, int ruleset_fd, int fd, uint32_t access) {

@@ -46,4 +46,6 @@ int confine_not_dumpable_leave(Confinement *confinement);
 
 /* --- confine_landlock.c --- */
 int confine_landlock_prepare(const ViewOptions *view);
+/* Leaves the network alone; after the preparation, for the process that loads packages. */
+void confine_landlock_allow_network(void);
 int confine_landlock_take(Confinement *confinement);

@@ -1,5 +1,6 @@
 /* hatchery-python: the warm interpreter, as described in wire/zygote.h; or, with --make-cells, what
- * makes the places for its workers, as described in wire/cells.h. */
+ * makes the places for its workers, as described in wire/cells.h; or, with --install, what runs pip
+ * for a session (wire/install.h). */
 
 #include <getopt.h>
 #include <limits.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "interp/cell_maker.h"
+#include "interp/install.h"
 #include "interp/zygote.h"
 #include "kit/log.h"
 
@@ -108,6 +110,8 @@ int main(int argc, char **argv) {
 
         if (cell_maker_is_asked_for(argc, argv))
                 _exit(cell_maker_main(argc, argv));
+        if (install_is_asked_for(argc, argv))
+                _exit(install_main(argc, argv));
         if (parse(argc, argv, &options) < 0) {
                 (void) fputs(usage, stderr);
                 return EXIT_FAILURE;
