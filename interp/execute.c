@@ -50,8 +50,8 @@ static bool needs_set_up(const Request *request) {
                slice_list_count(&request->arguments) > 0 ||
                slice_list_count(&request->environment) > 0 ||
                slice_list_count(&request->file_paths) > 0 ||
-               (request->options.flags &
-                (REQUEST_BIND_ANALYSIS | REQUEST_BIND_PLOT | REQUEST_NEW_PACKAGES));
+               (request->options.flags & (REQUEST_BIND_ANALYSIS | REQUEST_BIND_PLOT |
+                                          REQUEST_BIND_JSON | REQUEST_NEW_PACKAGES));
 }
 
 static int set_up(const Request *request) {

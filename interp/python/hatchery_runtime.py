@@ -161,7 +161,7 @@ def new_main():
     return namespace
 
 
-BIND_ANALYSIS, BIND_PLOT, NEW_PACKAGES = 1 << 4, 1 << 5, 1 << 6  # of RequestFlag
+BIND_ANALYSIS, BIND_PLOT, NEW_PACKAGES, BIND_JSON = 1 << 4, 1 << 5, 1 << 6, 1 << 7  # of RequestFlag
 
 
 def set_up(namespace, arguments, environment, paths, contents, stdin, data, flags):
@@ -185,6 +185,8 @@ def set_up(namespace, arguments, environment, paths, contents, stdin, data, flag
         _bind(namespace, (("pd", "pandas"), ("np", "numpy")))
     if flags & BIND_PLOT:
         _bind(namespace, (("plt", "matplotlib.pyplot"),))
+    if flags & BIND_JSON:
+        _bind(namespace, (("json", "json"),))
     if data:
         namespace.update(_load(data))
 

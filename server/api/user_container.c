@@ -9,10 +9,10 @@
 #include <stdio.h>
 
 #include "jsontext/write.h"
-#include "kit/log.h"
 #include "server/api/plain_text.h"
 #include "server/api/session_exchange.h"
 #include "server/api/workspace_listing.h"
+#include "wire/run.h"
 
 typedef struct ContainerRequest {
         Slice user_id, code, data;
@@ -176,5 +176,6 @@ void handle_container_run(App *app, h2o_req_t *req, const RouteMatch *match) {
         run.data = request.data;
         run.variables = &wanted;
         run.n_variables = 1;
+        run.flags = REQUEST_BIND_JSON;
         session_exchange_submit(exchange_new(app, req, match, send_answer), session, &run);
 }

@@ -47,6 +47,7 @@ typedef enum RequestFlag {
         REQUEST_BIND_ANALYSIS = 1 << 4,   /* bind pd and np before the run */
         REQUEST_BIND_PLOT = 1 << 5,       /* bind plt (matplotlib.pyplot), too */
         REQUEST_NEW_PACKAGES = 1 << 6,    /* packages have been added since the last run */
+        REQUEST_BIND_JSON = 1 << 7,       /* bind json before the run */
 } RequestFlag;
 
 typedef struct RequestOptions {

@@ -6,8 +6,8 @@ import signal
 import threading
 
 import pytest
-from supervisor import (BIND_ANALYSIS, BIND_PLOT, COMPLETED, DEFAULT_FLAGS, EXITED, NEW_PACKAGES, RAISED, READY, REHEARSE, RESULT_END,
-                        SESSION, Outcome, is_sanitized, request)
+from supervisor import (BIND_ANALYSIS, BIND_JSON, BIND_PLOT, COMPLETED, DEFAULT_FLAGS, EXITED, NEW_PACKAGES, RAISED, READY, REHEARSE,
+                        RESULT_END, SESSION, Outcome, is_sanitized, request)
 
 
 @pytest.fixture
@@ -162,6 +162,11 @@ def test_what_the_code_has_made_of_a_bound_name_stays(worker):
     assert value_of(worker, "pd.__name__, np.__name__", flags=flags) == ["pandas", "numpy"]
     worker.run("np = 5", flags=flags)
     assert value_of(worker, "np", flags=flags) == 5
+
+
+def test_json_is_bound(worker):
+    assert worker.run("json").outcome == RAISED
+    assert value_of(worker, "json.loads('[1]')", flags=DEFAULT_FLAGS | BIND_JSON) == [1]
 
 
 def test_plot_is_bound(worker):
