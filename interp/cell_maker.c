@@ -26,7 +26,7 @@
 
 static const char usage[] =
         "usage: hatchery-python --make-cells --socket FD --layers MASK [--view PATH]...\n"
-        "                       [--data PATH]... [--log-level LEVEL]\n"
+        "                       [--data PATH]... [--homes DIRECTORY] [--log-level LEVEL]\n"
         "It is started by hatchery, and of no use by itself.\n";
 
 typedef struct CellMaker {
@@ -36,6 +36,7 @@ typedef struct CellMaker {
         LayerMask layers;      /* asked for */
         LayerMask cell_layers; /* of these, what each cell has for itself */
         ViewOptions view;
+        const char *homes; /* the folder of all homes of sessions, or NULL */
         CellRoot root;
 } CellMaker;
 
@@ -91,6 +92,9 @@ static int parse_option(int option, CellMaker *maker) {
                 return view_add(&maker->view, VIEW_READ, optarg) ? 0 : -1;
         case 'd':
                 return view_add(&maker->view, VIEW_WRITE, optarg) ? 0 : -1;
+        case 'h':
+                maker->homes = optarg;
+                return 0;
         case 'l':
                 if (log_level_parse(optarg, &level) < 0)
                         return -1;
@@ -108,6 +112,7 @@ static int parse(int argc, char **argv, CellMaker *maker) {
                 {"layers", required_argument, NULL, 'y'},
                 {"view", required_argument, NULL, 'v'},
                 {"data", required_argument, NULL, 'd'},
+                {"homes", required_argument, NULL, 'h'},
                 {"log-level", required_argument, NULL, 'l'},
                 {0},
         };
@@ -193,7 +198,7 @@ static int prepare(CellMaker *maker, CellReport *report) {
         if (r >= 0)
                 r = enter_shared(maker, report);
         if (r >= 0 && has(maker, LAYER_MOUNT_NAMESPACE))
-                r = cell_root_enter(&maker->view, report, &maker->root);
+                r = cell_root_enter(&maker->view, maker->homes, report, &maker->root);
         if (r >= 0)
                 r = drop_capabilities(report);
         if (r < 0)
@@ -239,6 +244,7 @@ static pid_t start_keeper(CellMaker *maker, const CellCommand *command, CellRepo
                 .proc_fd = maker->proc_fd,
                 .uid = maker->uid,
                 .gid = maker->gid,
+                .home_fds = {-1, -1},
         };
         int r;
 
@@ -250,7 +256,13 @@ static pid_t start_keeper(CellMaker *maker, const CellCommand *command, CellRepo
                 return cell_report_failure(report, "make a tmpfs without a limit");
         }
         r = cell_root_name(&maker->root, command->uid, command->gid, report);
-        return r < 0 ? r : keeper_fork(&order, report, ret_gate_fd);
+        if (r >= 0)
+                r = cell_root_open_home(&maker->root, command->home, order.home_fds, report);
+        if (r >= 0)
+                r = keeper_fork(&order, report, ret_gate_fd);
+        for (int i = 0; i < CELL_HOME_FDS; i++)
+                close_fd(&order.home_fds[i]);
+        return r;
 }
 
 /* Returns 0, or -errno when the supervisor does not listen any more. */
@@ -283,7 +295,8 @@ static int receive_command(int socket_fd, CellCommand *ret_command) {
                 return 0;
         if (n < 0)
                 return raise_errno("receive a command");
-        if (n != sizeof(*ret_command) || ret_command->kind != CELL_MAKE)
+        if (n != sizeof(*ret_command) || ret_command->kind != CELL_MAKE ||
+            ret_command->home[sizeof(ret_command->home) - 1])
                 return raise_error(-EBADMSG, "command of %zd bytes", n);
         return 1;
 }
@@ -303,7 +316,7 @@ static int serve(CellMaker *maker) {
 }
 
 int cell_maker_main(int argc, char **argv) {
-        static CellMaker maker = {.socket_fd = -1, .proc_fd = -1, .root.writable_fd = -1};
+        static CellMaker maker = {.socket_fd = -1, .proc_fd = -1, .root = {-1, -1}};
         CellReport report = {.kind = CELLS_FAILED};
 
         log_set_name("cells");

@@ -21,6 +21,9 @@
  * it. */
 #define STAGING "/proc"
 
+/* Where they are mounted and covered; cells cover it once more. */
+#define HOMES "/tmp"
+
 /* What a worker may read of users and names. Users of a worker are added when they are known. */
 static const struct {
         const char *path, *content;
@@ -34,7 +37,8 @@ static const struct {
                                "protocols: files\n"},
 };
 
-static const char *const own_directories[] = {"/work", "/tmp", "/dev", "/dev/shm", "/etc"};
+static const char *const own_directories[] = {"/work", "/packages", "/tmp",
+                                              "/dev",  "/dev/shm",  "/etc"};
 
 /* What becomes of one ViewPath: a copy of the mount, or the text of a link. */
 typedef struct Piece {
@@ -106,6 +110,44 @@ static int collect(const ViewOptions *options, Pieces *pieces, CellReport *repor
                 if (r < 0)
                         return r;
         }
+        return 0;
+}
+
+/* Writable, as the view never is but for --data. */
+static int copy_homes(const char *path, int *ret_fd, CellReport *report) {
+        struct mount_attr attributes = {
+                .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                .propagation = MS_PRIVATE,
+        };
+        _autoclose_ int fd = -1;
+
+        if (!path)
+                return 0;
+        fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+        if (fd < 0)
+                return cell_report_failure(report, "copy the mount of %s", path);
+        if (mount_setattr(fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
+                return cell_report_failure(report, "change the mount of %s", path);
+        *ret_fd = take_fd(fd);
+        return 0;
+}
+
+/* Mounts it, keeps a way to it, and covers it with an empty folder. */
+static int place_homes(int fd, CellRoot *ret_root, CellReport *report) {
+        _autoclose_ int cover_fd = -1;
+
+        if (fd < 0)
+                return 0;
+        cover_fd = open_tree(AT_FDCWD, HOMES, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (cover_fd < 0)
+                return cell_report_failure(report, "copy the mount of %s", HOMES);
+        if (move_mount(fd, "", AT_FDCWD, HOMES, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+                return cell_report_failure(report, "mount the homes of sessions");
+        ret_root->homes_fd = open(HOMES, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (ret_root->homes_fd < 0)
+                return cell_report_failure(report, "open the homes of sessions");
+        if (move_mount(cover_fd, "", AT_FDCWD, HOMES, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+                return cell_report_failure(report, "cover the homes of sessions");
         return 0;
 }
 
@@ -211,12 +253,14 @@ static int close_root(CellReport *report, CellRoot *ret_root) {
         return 0;
 }
 
-int cell_root_enter(const ViewOptions *options, CellReport *report, CellRoot *ret_root) {
+int cell_root_enter(const ViewOptions *options, const char *homes, CellReport *report,
+                    CellRoot *ret_root) {
         static Pieces pieces;
+        _autoclose_ int homes_fd = -1;
         mode_t mask = umask(022);
         int r;
 
-        ret_root->writable_fd = -1;
+        ret_root->writable_fd = ret_root->homes_fd = -1;
         ret_root->n_uids = 0;
         if (unshare(CLONE_NEWNS) < 0)
                 return cell_report_failure(report, "unshare(CLONE_NEWNS)");
@@ -224,11 +268,15 @@ int cell_root_enter(const ViewOptions *options, CellReport *report, CellRoot *re
                 return cell_report_failure(report, "make all mounts private");
         r = collect(options, &pieces, report);
         if (r >= 0)
+                r = copy_homes(homes, &homes_fd, report);
+        if (r >= 0)
                 r = change_root(report);
         if (r >= 0)
                 r = populate(&pieces, report);
         if (r >= 0)
                 r = close_root(report, ret_root);
+        if (r >= 0)
+                r = place_homes(homes_fd, ret_root, report);
         pieces_done(&pieces);
         (void) umask(mask);
         return r;
@@ -260,4 +308,36 @@ int cell_root_name(CellRoot *root, uint32_t uid, uint32_t gid, CellReport *repor
         if (r >= 0)
                 root->uids[root->n_uids++] = uid;
         return r;
+}
+
+/* It becomes part of a path. */
+static bool is_home_name(const char *name) {
+        return name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789")] == '\0';
+}
+
+int cell_root_open_home(const CellRoot *root, const char *name, int ret_fds[CELL_HOME_FDS],
+                        CellReport *report) {
+        static const char *const folders[CELL_HOME_FDS] = {"work", "packages"};
+        struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+        char path[64];
+
+        for (int i = 0; i < CELL_HOME_FDS; i++)
+                ret_fds[i] = -1;
+        if (!name[0])
+                return 0;
+        if (root->homes_fd < 0 || !is_home_name(name)) {
+                errno = EINVAL;
+                return cell_report_failure(report, "find the home of a session");
+        }
+        for (int i = 0; i < CELL_HOME_FDS; i++) {
+                (void) snprintf(path, sizeof(path), "%.32s/%s", name, folders[i]);
+                ret_fds[i] = open_tree(root->homes_fd, path,
+                                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+                if (ret_fds[i] < 0)
+                        return cell_report_failure(report, "copy the mount of a home's %s",
+                                                   folders[i]);
+        }
+        return mount_setattr(ret_fds[1], "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) < 0
+                       ? cell_report_failure(report, "make a home's packages read-only")
+                       : 0;
 }

@@ -22,7 +22,7 @@ static const struct {
         const char *name; /* in the tmpfs */
         const char *seen; /* in the cell */
 } folders[] = {
-        {"work", "/work"},
+        {"work", "/work"}, /* first: a home has one of its own */
         {"shm", "/dev/shm"},
         {"tmp", "/tmp"},
 };
@@ -66,15 +66,26 @@ static int make_folders(const KeeperOrder *order, int directory_fd, CellReport *
         return 0;
 }
 
+static int mount_home(const KeeperOrder *order, CellReport *report) {
+        static const char *const seen[CELL_HOME_FDS] = {"/work", "/packages"};
+
+        for (int i = 0; i < CELL_HOME_FDS; i++) {
+                if (order->home_fds[i] >= 0 && move_mount(order->home_fds[i], "", AT_FDCWD, seen[i],
+                                                          MOVE_MOUNT_F_EMPTY_PATH) < 0)
+                        return cell_report_failure(report, "mount a home's %s", seen[i]);
+        }
+        return 0;
+}
+
 /*
  * Only what is mounted can be copied in part (Linux up to 6.14), so the tmpfs is first mounted
  * whole, on /tmp, where it is then covered for good by its own folder tmp. It stays there, out of
  * everybody's sight: taking it off would cost an RCU grace period.
  */
-static int mount_folders(int directory_fd, CellReport *report) {
+static int mount_folders(int directory_fd, bool has_home, CellReport *report) {
         if (move_mount(directory_fd, "", AT_FDCWD, "/tmp", MOVE_MOUNT_F_EMPTY_PATH) < 0)
                 return cell_report_failure(report, "mount the tmpfs of the cell");
-        for (size_t i = 0; i < N_ELEMENTS(folders); i++) {
+        for (size_t i = has_home ? 1 : 0; i < N_ELEMENTS(folders); i++) {
                 _autoclose_ int fd = open_tree(directory_fd, folders[i].name,
                                                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
@@ -123,7 +134,9 @@ static int make_cell(const KeeperOrder *order, int *fds, size_t *n_fds, CellRepo
                 return directory_fd;
         fds[(*n_fds)++] = directory_fd;
         r = make_folders(order, directory_fd, report);
-        return r < 0 ? r : mount_folders(directory_fd, report);
+        if (r >= 0)
+                r = mount_folders(directory_fd, order->command.home[0], report);
+        return r < 0 ? r : mount_home(order, report);
 }
 
 /*

@@ -11,15 +11,17 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "interp/cell_root.h"
 #include "kit/cleanup.h"
 #include "wire/cells.h"
 
 typedef struct KeeperOrder {
         CellCommand command;
-        LayerMask layers;  /* of those a cell has for itself: pidns, mountns, userns */
-        int socket_fd;     /* to the supervisor */
-        int proc_fd;       /* /proc of the supervisor's pid namespace; O_PATH */
-        unsigned uid, gid; /* of the maker */
+        LayerMask layers;            /* of those a cell has for itself: pidns, mountns, userns */
+        int socket_fd;               /* to the supervisor */
+        int proc_fd;                 /* /proc of the supervisor's pid namespace; O_PATH */
+        unsigned uid, gid;           /* of the maker */
+        int home_fds[CELL_HOME_FDS]; /* cell_root_open_home(); borrowed */
 } KeeperOrder;
 
 /*

@@ -46,7 +46,7 @@ static const char *const devices[] = {
 };
 
 /* Places of the cell's own. */
-static const char *const own_places[] = {"/work", "/tmp", "/dev/shm"};
+static const char *const own_places[] = {"/work", "/packages", "/tmp", "/dev/shm"};
 
 typedef struct ViewList {
         ViewPath *paths;

@@ -7,8 +7,8 @@
  *
  * Not in it: /proc, /sys, /home, /root, /opt, /srv, /run, /var, and of /etc all that tells of
  * users, secrets or the network. A cell adds files of its own making (/etc/passwd, /etc/hosts, …;
- * see interp/cell_root.c) and three folders (/work, /tmp, /dev/shm). In there, all that can be seen
- * may be read.
+ * see interp/cell_root.c) and its folders (/work, /packages, /tmp, /dev/shm). In there, all that
+ * can be seen may be read.
  */
 
 #include <stdbool.h>
@@ -52,7 +52,8 @@ typedef struct ViewPath {
 size_t view_paths(const ViewOptions *options, ViewPath *paths, size_t max);
 
 /* Returns 0, or -errno when a path of the options cannot be shown; ret_why then has a line for the
- * operator. Cells have their own /work, /tmp and /dev/shm, so nothing can be shown below them. */
+ * operator. Cells have their own /work, /packages, /tmp and /dev/shm, so nothing can be shown below
+ * them. */
 _must_check_ int view_check(const ViewOptions *options, char *ret_why, size_t size);
 
 /* Adds one --view (VIEW_READ) or --data (VIEW_WRITE). Returns false when there are too many. */

@@ -14,21 +14,22 @@ struct CellMaker {
 };
 
 static void build_arguments(const char *program, const TemplateConfig *config, const char *layers,
-                            const char *log_level, Arguments *arguments) {
+                            const char *homes, const char *log_level, Arguments *arguments) {
         arguments_add(arguments, program);
         arguments_add(arguments, "--make-cells");
         arguments_add_option(arguments, "--socket", "3");
         _Static_assert(PROGRAM_SOCKET_FD == 3, "the number in the line above");
         arguments_add_option(arguments, "--layers", layers);
         program_add_views(config, arguments);
+        arguments_add_option(arguments, "--homes", homes);
         arguments_add_option(arguments, "--log-level", log_level);
 }
 
 int cell_maker_new(const char *program, const TemplateConfig *config, LayerMask layers,
-                   const char *log_level, CellMaker **ret_maker) {
+                   const char *state_directory, const char *log_level, CellMaker **ret_maker) {
         _cleanup_(cell_maker_freep) CellMaker *maker = NULL;
         Arguments arguments = {.n = 0};
-        char mask[16];
+        char mask[16], homes[256];
         int r;
 
         maker = calloc(1, sizeof(*maker));
@@ -36,7 +37,10 @@ int cell_maker_new(const char *program, const TemplateConfig *config, LayerMask 
                 return raise_error(-ENOMEM, "allocate a cell maker");
         maker->program = PROGRAM_NONE;
         (void) snprintf(mask, sizeof(mask), "%u", layers);
-        build_arguments(program, config, mask, log_level, &arguments);
+        if (state_directory)
+                (void) snprintf(homes, sizeof(homes), "%s/sessions", state_directory);
+        build_arguments(program, config, mask, state_directory ? homes : NULL, log_level,
+                        &arguments);
         r = program_start(&arguments, NULL, 0, &maker->program);
         if (r < 0)
                 return r;

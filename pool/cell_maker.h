@@ -13,9 +13,11 @@
 
 typedef struct CellMaker CellMaker;
 
-/* Starts the program; it becomes ready later. log_level may be NULL. */
+/* Starts the program; it becomes ready later. state_directory: where the homes of sessions are
+ * (pool/home.h), or NULL; log_level may be NULL. */
 _must_check_ int cell_maker_new(const char *program, const TemplateConfig *config, LayerMask layers,
-                                const char *log_level, CellMaker **ret_maker);
+                                const char *state_directory, const char *log_level,
+                                CellMaker **ret_maker);
 /* Kills the process and waits for it. The cells that it made go on. */
 CellMaker *cell_maker_free(CellMaker *maker);
 DEFINE_CLEANUP(CellMaker, cell_maker_free)

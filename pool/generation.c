@@ -74,7 +74,8 @@ static int start_maker(Template *template) {
 
         set_text(&template->doing, "making namespaces");
         r = cell_maker_new(pool->config.python_program, template->config, template->layers,
-                           pool->config.log_level, &template->next_maker);
+                           pool->config.state_directory, pool->config.log_level,
+                           &template->next_maker);
         if (r < 0)
                 return r;
         return pool_watch(pool, cell_maker_fd(template->next_maker), SOURCE_MAKER, template->index,

@@ -76,7 +76,7 @@ def test_only_what_is_asked_for_is_made(make_maker):
 def test_the_root_holds_nothing_but_the_view(cell):
     of_system = {name for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32") if os.path.exists(f"/{name}")}
     seen = set(cell.run(lambda: os.listdir("/")))
-    assert seen - {"var"} == of_system | {"usr", "dev", "etc", "tmp", "work"}
+    assert seen - {"var"} == of_system | {"usr", "dev", "etc", "packages", "tmp", "work"}
     assert set(cell.run(lambda: os.listdir("/dev"))) == {"null", "zero", "full", "random", "urandom", "shm"}
     if "var" in seen:
         assert cell.run(lambda: (os.listdir("/var"), os.listdir("/var/cache"))) == (["cache"], ["fontconfig"])
@@ -125,7 +125,7 @@ def test_a_program_runs_in_it(cell):
 def test_all_but_the_own_folders_is_read_only(cell):
     """Even for one who has all capabilities that there are in the cell."""
     def attempt():
-        places = ["/", "/etc", "/dev", "/usr", "/usr/bin", "/var", "/var/cache/fontconfig"]
+        places = ["/", "/etc", "/dev", "/packages", "/usr", "/usr/bin", "/var", "/var/cache/fontconfig"]
         return {place: refusal_where_read_only(place, os.mkdir, f"{place}/hatchery-test") for place in places if os.path.isdir(place)}
 
     found = cell.run(attempt, drop=False)
@@ -203,7 +203,7 @@ def test_one_path_in_another(make_maker, outside):
     assert found == {"a": "EROFS", "a/data": None, "b": None, "b/fixed": "EROFS"}
 
 
-@pytest.mark.parametrize("path", ["/nonexistent", "relative", "/", "/usr/../etc", "//etc", "/tmp", "/tmp/venv", "/work/venv",
+@pytest.mark.parametrize("path", ["/nonexistent", "relative", "/", "/usr/../etc", "//etc", "/tmp", "/tmp/venv", "/work/venv", "/packages",
                                   "/dev", "/dev/shm/x"])
 @pytest.mark.parametrize("option", ["--view", "--data"])
 def test_paths_that_cannot_be_shown(make_maker, option, path):
@@ -300,7 +300,7 @@ def test_root_without_the_right_to_mount(make_maker):
 
 
 def test_all_of_this_as_a_plain_user():
-    """… and what is in test_keepers.py."""
+    """… and what is in test_cell_homes.py and test_keepers.py."""
     if not IS_ROOT:
         pytest.skip("this is it")
     with tempfile.TemporaryDirectory(prefix="hatchery-cells-", dir="/var/tmp") as directory:
@@ -317,7 +317,7 @@ def test_all_of_this_as_a_plain_user():
         done = subprocess.run(
             ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable, "-m", "pytest", "-q", "-rs",
              "-p", "no:cacheprovider", "--rootdir", tests, "-c", "/dev/null",
-             *(tests / name for name in ("test_cells.py", "test_keepers.py"))],
+             *(tests / name for name in ("test_cells.py", "test_cell_homes.py", "test_keepers.py"))],
             env={**os.environ, "HATCHERY_PYTHON": str(copy), "HOME": directory, "PYTHONDONTWRITEBYTECODE": "1"},
             cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout

@@ -27,6 +27,7 @@ static void send_report(uint32_t kind, uint32_t slot, LayerMask layers, size_t n
 }
 
 #define WITH_MOUNTS (layer_bit(LAYER_PID_NAMESPACE) | layer_bit(LAYER_MOUNT_NAMESPACE))
+#define STATE       "/state"
 #define SHARED      (layer_bit(LAYER_NET_NAMESPACE) | layer_bit(LAYER_IPC_NAMESPACE))
 
 static bool is(const char *what, const char *behaviour) {
@@ -72,11 +73,14 @@ static int maker_main(int argc, char **argv) {
         for (int i = 1; i + 1 < argc; i++) {
                 if (strcmp(argv[i], "--view") == 0)
                         what = argv[i + 1];
+                if (strcmp(argv[i], "--homes") == 0 && strcmp(argv[i + 1], STATE "/sessions") != 0)
+                        return 9;
                 if (strcmp(argv[i], "--layers") == 0 && atoi(argv[i + 1]) != (int) WITH_MOUNTS)
                         return 9;
         }
-        if (!has_argument(argc, argv, "--data") || !has_argument(argc, argv, "--socket") ||
-            fcntl(PROGRAM_INHERITED_FD, F_GETFD) >= 0 || getenv("SECRET"))
+        if (!has_argument(argc, argv, "--data") || !has_argument(argc, argv, "--homes") ||
+            !has_argument(argc, argv, "--socket") || fcntl(PROGRAM_INHERITED_FD, F_GETFD) >= 0 ||
+            getenv("SECRET"))
                 return 9;
         return make_cells(what);
 }
@@ -107,8 +111,8 @@ static void start(const char *behaviour) {
                                  .n_read_only_paths = 1,
                                  .data_path = "/data"};
 
-        assert_int_equal(cell_maker_new("/proc/self/exe", &config, WITH_MOUNTS, "error", &maker),
-                         0);
+        assert_int_equal(
+                cell_maker_new("/proc/self/exe", &config, WITH_MOUNTS, STATE, "error", &maker), 0);
         assert_true(cell_maker_pid(maker) > 0);
 }
 
@@ -203,7 +207,7 @@ static void test_a_full_socket(void **state) {
 static void test_a_program_that_is_not_there(void **state) {
         TemplateConfig config = {.name = "default"};
 
-        assert_int_equal(cell_maker_new("/nonexistent", &config, WITH_MOUNTS, NULL, &maker),
+        assert_int_equal(cell_maker_new("/nonexistent", &config, WITH_MOUNTS, NULL, NULL, &maker),
                          -ENOENT);
         assert_null(maker);
 }

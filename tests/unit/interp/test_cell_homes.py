@@ -1,0 +1,307 @@
+"""Cells of sessions: /work and /packages are folders of a home on disk, and no other home can be seen, let alone reached."""
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+from cells_supervisor import ALL, FAILED, IS_ROOT, WITHOUT_MOUNT_RIGHTS, WORKER_GID, WORKER_UID, layers, libc, refusal, \
+    user_namespaces_work
+
+pytestmark = pytest.mark.skipif(not IS_ROOT and not user_namespaces_work(), reason="a plain user has no user namespaces here")
+
+MINE, OTHER = "aaaabbbbccccdddd", "eeeeffffgggghhhh"
+
+
+def make_home(sessions, name, uid=WORKER_UID, gid=WORKER_GID):
+    """As pool/home.c makes it."""
+    home = sessions / name
+    for folder, mode in (("", 0o711), ("work", 0o711), ("work/0", 0o700), ("packages", 0o711), ("packages/0", 0o755)):
+        (home / folder).mkdir()
+        (home / folder).chmod(mode)
+    if IS_ROOT:
+        os.chown(home / "work", 0, gid)
+        os.chown(home / "work/0", uid, gid)
+    (home / "0.session").write_text("a record")
+    (home / "packages/0/package.py").write_text("x = 1")
+    (home / "packages/0/package.py").chmod(0o644)
+    (home / "work/0/from-outside").write_text(name)
+    if IS_ROOT:
+        os.chown(home / "work/0/from-outside", uid, gid)
+    return home
+
+
+@pytest.fixture
+def sessions():
+    top = Path(tempfile.mkdtemp(prefix="hatchery-homes-", dir="/var/tmp"))
+    path = top / "state" / "sessions"
+    path.mkdir(parents=True)
+    # Nobody but the server has to come this way.
+    path.parent.chmod(0o700)
+    path.chmod(0o711)
+    make_home(path, MINE)
+    make_home(path, OTHER, *((61099, 61099) if IS_ROOT else ()))
+    (path / "trash").mkdir(mode=0o700)
+    yield path
+    shutil.rmtree(top)
+
+
+@pytest.fixture
+def housed(make_maker, sessions):
+    """A maker, and a cell with a home."""
+    maker = make_maker("--homes", str(sessions))
+    return maker, maker.cell(home=MINE.encode())
+
+
+def test_the_workspace_is_that_of_the_home(housed, sessions):
+    _, cell = housed
+
+    def work():
+        os.chdir("/work/0")
+        Path("from-inside").write_text("kept")
+        return os.getcwd(), Path("from-outside").read_text(), sorted(os.listdir(".")), sorted(os.listdir("/packages/0"))
+    assert cell.run(work) == ("/work/0", MINE, ["from-inside", "from-outside"], ["package.py"])
+    assert (sessions / MINE / "work/0/from-inside").read_text() == "kept"
+    assert (sessions / MINE / "work/0/from-inside").stat().st_uid == WORKER_UID
+    assert os.listdir(sessions / OTHER / "work/0") == ["from-outside"]
+
+
+def test_what_the_server_adds_later_is_seen(housed, sessions):
+    """The folders of a copy, packages, uploads: made while the cell is there."""
+    _, cell = housed
+    for folder in ("work/1", "packages/1"):
+        (sessions / MINE / folder).mkdir()
+        (sessions / MINE / folder).chmod(0o755)
+        (sessions / MINE / folder / "new").write_text("new")
+    assert cell.run(lambda: [Path(f"/{folder}/1/new").read_text() for folder in ("work", "packages")]) == ["new", "new"]
+
+
+def test_packages_cannot_be_written_to(housed):
+    """Not by one who has all capabilities in the cell, either."""
+    _, cell = housed
+
+    def attempt():
+        return [refusal(os.mkdir, "/packages/new"), refusal(os.mkdir, "/packages/0/new"),
+                refusal(Path("/packages/0/new.py").write_text, "x"), refusal(Path("/packages/0/package.py").write_text, "x = 2"),
+                refusal(os.unlink, "/packages/0/package.py"), refusal(os.chmod, "/packages/0/package.py", 0o777),
+                refusal(os.utime, "/packages/0/package.py"), refusal(os.link, "/packages/0/package.py", "/packages/0/again")]
+    assert cell.run(lambda: os.statvfs("/packages").f_flag & os.ST_RDONLY)
+    assert set(cell.run(attempt, drop=False)) == {"EROFS"}
+    assert set(cell.run(attempt)) <= {"EROFS", "EACCES"}
+    assert cell.run(lambda: refusal(os.link, "/packages/0/package.py", "/work/0/package.py"), drop=False) == "EXDEV"
+    assert cell.run(lambda: Path("/packages/0/package.py").read_text()) == "x = 1"
+
+
+def test_mounts_are_nosuid_and_nodev(housed):
+    _, cell = housed
+    for place in ("/work", "/work/0", "/packages"):
+        flags = cell.run(lambda place=place: os.statvfs(place).f_flag)
+        assert flags & os.ST_NOSUID and flags & os.ST_NODEV, place
+
+    def attempt():
+        refused = refusal(os.mknod, "/work/0/null", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        return refused or refusal(os.open, "/work/0/null", os.O_RDONLY)
+    assert cell.run(attempt, drop=False) in ("EACCES", "EPERM")
+
+
+def test_members_folders_cannot_be_moved_by_root_s_sessions(housed):
+    _, cell = housed
+    if not IS_ROOT:
+        pytest.skip("needs root: a plain user owns all of its homes")
+    assert cell.run(lambda: [refusal(os.mkdir, "/work/1"), refusal(os.rename, "/work/0", "/work/x"), refusal(os.listdir, "/work"),
+                             refusal(os.listdir, "/packages")]) == ["EACCES"] * 4
+
+
+def test_the_rest_is_as_in_every_cell(housed, sessions):
+    _, cell = housed
+
+    def look():
+        for place in ("/tmp", "/dev/shm"):
+            Path(place, "file").write_text("mine")
+        return os.listdir("/tmp"), os.listdir("/dev/shm")
+    assert cell.run(look) == (["file"], ["file"])
+    assert sorted(os.listdir(sessions)) == sorted([MINE, OTHER, "trash"])
+    for name in ("work", "tmp", "shm"):
+        assert os.listdir(f"/proc/self/fd/{cell.directory}/{name}") == ([] if name == "work" else ["file"])
+
+
+def test_a_cell_without_a_home_has_empty_packages(housed, sessions):
+    maker, _ = housed
+    cell = maker.cell()
+    assert cell.run(lambda: (os.listdir("/packages"), os.listdir("/work"), os.listdir("/tmp"))) == ([], [], [])
+    assert cell.run(lambda: refusal(os.mkdir, "/packages/new"), drop=False) == "EROFS"
+    cell.run(lambda: Path("/work/file").write_text("x"))
+    assert not list(sessions.rglob("file"))
+
+
+# No other home
+
+
+def search_for(name):
+    """Every way that leads somewhere: all below the root, and back up from each place."""
+    found = []
+    for top in ("/", "/tmp/..", "/work/..", "/work/0/../..", "/work/0/../../..", "/packages/..", "/packages/0/../../..",
+                "/dev/shm/..", "/dev/shm/../..", "/tmp/../tmp/..", "."):
+        for path in (f"{top}/{name}", f"{top}/tmp/{name}", f"{top}/../{name}", f"{top}/sessions/{name}", f"{top}/../../{name}"):
+            if refusal(os.lstat, path) is None:
+                found.append(path)
+    return found
+
+
+def search_by_descriptors(name):
+    """From descriptors that are opened before and after a move up; by handles of files, too."""
+    found = []
+    places = ("/", "/tmp", "/work", "/work/0", "/packages", "/packages/0", "/dev/shm")
+    for place in filter(os.path.isdir, places):
+        fd = os.open(place, os.O_PATH | os.O_DIRECTORY)
+        for _ in range(6):
+            for path in (name, f"tmp/{name}", f"sessions/{name}"):
+                if refusal(lambda fd=fd, path=path: os.stat(path, dir_fd=fd, follow_symlinks=False)) is None:
+                    found.append((place, path))
+            upper = os.open("..", os.O_PATH | os.O_DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = upper
+        os.close(fd)
+    return found
+
+
+@pytest.mark.parametrize("drop", [True, False])
+@pytest.mark.parametrize("search", [search_for, search_by_descriptors])
+def test_no_home_can_be_found(housed, search, drop):
+    maker, cell = housed
+    for one in (cell, maker.cell()):
+        for name in (OTHER, MINE, "trash"):
+            assert one.run(lambda name=name: search(name), drop) == []
+
+
+def test_a_link_leads_nowhere(housed, sessions):
+    """Neither one that a session makes, nor one to where the homes are on the host."""
+    _, cell = housed
+
+    def attempt():
+        results = []
+        for number, target in enumerate((f"../../../{OTHER}/work/0", f"/tmp/{OTHER}", f"{sessions}/{OTHER}", f"../../{OTHER}")):
+            os.symlink(target, f"/work/0/link-{number}")
+            results.append(refusal(os.stat, f"/work/0/link-{number}"))
+        return results
+    assert cell.run(attempt) == ["ENOENT"] * 4
+
+
+def test_a_moved_folder_leads_nowhere(housed, sessions):
+    """The directory that a process stands in is moved away beneath it: to the trash, as when a session ends."""
+    _, cell = housed
+    told, tell = os.pipe()
+    ready, say_ready = os.pipe()
+
+    def attempt():
+        os.chdir("/work/0")
+        os.write(say_ready, b"1")
+        os.read(told, 1)
+        seen = []
+        for up in ("..", "../..", "../../..", "../../../.."):
+            for name in (OTHER, f"sessions/{OTHER}", "0.session", "trash", f"../{OTHER}"):
+                if refusal(os.stat, f"{up}/{name}") is None:
+                    seen.append(f"{up}/{name}")
+        return seen, refusal(os.listdir, "..")
+    pid, readable = cell.start(attempt)
+    os.read(ready, 1)
+    os.rename(sessions / MINE / "work/0", sessions / "trash/abc")
+    os.write(tell, b"1")
+    import pickle
+
+    from cells_supervisor import read_all
+    worked, (seen, refused) = pickle.loads(read_all(readable))
+    os.waitpid(pid, 0)
+    for fd in (told, tell, ready, say_ready, readable):
+        os.close(fd)
+    assert worked and seen == []
+    assert refused in ("ENOENT", "EACCES"), "above a folder that was moved out of the mount there is nothing"
+
+
+def test_what_covers_the_homes_stays(housed):
+    """For one with all capabilities that there are in a cell, too. The host's own root, which no worker is, can take anything off."""
+    maker, cell = housed
+
+    def attempt():
+        taken = sum(libc.umount2(place.encode(), flags) == 0
+                    for _ in range(4) for place in ("/tmp", "/work", "/packages", "/dev/shm") for flags in (8, 0, 2))
+        return taken, search_for(OTHER) + search_for(MINE) + os.listdir("/tmp"), libc.umount2(b"/tmp", 0)
+    for one in (cell, maker.cell()):
+        taken, found, result = one.run(attempt)
+        assert (taken == 0) == IS_ROOT and found == [] and result == -1
+
+
+# The end
+
+
+def test_nothing_stays_mounted(housed, sessions):
+    _, cell = housed
+    cell.run(lambda: Path("/work/0/file").write_text("kept"))
+    cell.close()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        text = ""
+        if refusal(os.listdir, f"/proc/{pid}/fd") is None and os.path.exists(f"/proc/{pid}/mountinfo"):
+            text = (Path("/proc") / pid / "mountinfo").read_text()
+        assert f"{MINE}/work" not in text, f"process {pid}"
+    assert f"{MINE}" not in Path("/proc/self/mountinfo").read_text()
+    shutil.rmtree(sessions / MINE)
+    assert not (sessions / MINE).exists()
+
+
+def test_a_cell_is_made_again_in_the_same_home(housed):
+    maker, cell = housed
+    cell.run(lambda: Path("/work/0/file").write_text("kept"))
+    cell.close()
+    assert maker.cell(home=MINE.encode()).run(lambda: Path("/work/0/file").read_text()) == "kept"
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize("name", [b"iiiijjjjkkkkllll", b"../sessions", b"..", b".", b"/", b"a/b", b"trash/..", b"AAAABBBBCCCCDDDD",
+                                  b"x" * 23, MINE.encode() + b"/work"])
+def test_homes_that_are_none(housed, name):
+    maker, _ = housed
+    report = maker.failure(home=name)
+    assert report.text
+    maker.cell(home=OTHER.encode())
+
+
+def test_a_name_without_an_end_is_no_command(housed):
+    maker, _ = housed
+    maker.ask(home=b"x" * 24)
+    assert maker.receive() is None
+
+
+def test_a_link_is_no_home(housed, sessions):
+    maker, _ = housed
+    (sessions / "mmmmnnnnoooopppp").mkdir()
+    (sessions / "mmmmnnnnoooopppp/work").symlink_to(f"../{OTHER}/work")
+    (sessions / "mmmmnnnnoooopppp/packages").mkdir()
+    assert maker.failure(home=b"mmmmnnnnoooopppp").text
+
+
+def test_a_maker_without_homes(make_maker):
+    maker = make_maker()
+    assert "home" in maker.failure(home=MINE.encode()).text
+    assert maker.cell().run(lambda: os.listdir("/packages")) == []
+
+
+def test_homes_that_are_not_there(make_maker):
+    report = make_maker("--homes", "/var/tmp/hatchery-none/sessions", start=False).receive()
+    assert report.kind == FAILED and "/var/tmp/hatchery-none/sessions" in report.text
+
+
+def test_root_without_the_right_to_mount(make_maker, sessions):
+    """As in a container with its usual capabilities."""
+    if not IS_ROOT or not user_namespaces_work():
+        pytest.skip("needs root, and user namespaces")
+    maker = make_maker("--homes", str(sessions), mask=(*ALL, "userns"), wrapper=WITHOUT_MOUNT_RIGHTS)
+    assert maker.ready.layers & layers("userns")
+    cell = maker.cell(home=MINE.encode())
+    cell.run(lambda: Path("/work/0/file").write_text("x"))
+    assert (sessions / MINE / "work/0/file").stat().st_uid == WORKER_UID
+    assert cell.run(lambda: refusal(os.mkdir, "/packages/new"), drop=False) == "EROFS"
+    assert cell.run(lambda: search_for(OTHER), drop=False) == []
