@@ -42,8 +42,17 @@ typedef struct ControlMessage {
         uint32_t member; /* CONTROL_FORK: number of the copy's workspace */
         int64_t value;
         char directory[200]; /* CONTROL_FORK: as in SpawnCommand: empty in a mount namespace */
+        char folder[128];    /* CONTROL_FORK: of the copy's workspace, below work/ */
 } ControlMessage;
-_Static_assert(sizeof(ControlMessage) == 216, "no padding on the wire");
+_Static_assert(sizeof(ControlMessage) == 344, "no padding on the wire");
+
+/*
+ * A copy may enter its own folders only, and neither may what is copied from it: a layer of
+ * Landlock cannot be widened. So the workspaces of its copies lie beneath a folder of its own,
+ * which has this behind its name: "3" is a copy of the first member, "3+/5" a copy of that one,
+ * "3+/5+/6" of that one in turn.
+ */
+#define COPY_CONTAINER_SUFFIX "+"
 
 /* The body of a copy's RESULT_READY. Its own words: for the caller, never for a decision. */
 typedef struct WireForkNotes {
