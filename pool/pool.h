@@ -137,6 +137,12 @@ typedef struct PoolCounters {
 
 void pool_counters(const Pool *pool, PoolCounters *ret_counters);
 
+/* Children of this process that are not the pool's: it kills those that nobody knows, where it
+ * looks for what runs have left. At most POOL_ADOPTED_MAX, until they have been waited for. */
+#define POOL_ADOPTED_MAX 16
+void pool_adopt(Pool *pool, pid_t pid);
+void pool_disown(Pool *pool, pid_t pid);
+
 /* For whoever has long work with files. */
 Chores *pool_chores(const Pool *pool);
 

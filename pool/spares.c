@@ -296,7 +296,29 @@ static bool is_known(const Pool *pool, pid_t pid) {
                     (template->next_maker && cell_maker_pid(template->next_maker) == pid))
                         return true;
         }
+        for (size_t i = 0; i < POOL_ADOPTED_MAX; i++) {
+                if (pool->adopted[i] == pid)
+                        return true;
+        }
         return false;
+}
+
+static void replace_adopted(Pool *pool, pid_t old, pid_t new) {
+        for (size_t i = 0; i < POOL_ADOPTED_MAX; i++) {
+                if (pool->adopted[i] == old) {
+                        pool->adopted[i] = new;
+                        return;
+                }
+        }
+        assert(!"there are no more places than processes");
+}
+
+void pool_adopt(Pool *pool, pid_t pid) {
+        replace_adopted(pool, 0, pid);
+}
+
+void pool_disown(Pool *pool, pid_t pid) {
+        replace_adopted(pool, pid, 0);
 }
 
 /* Returns how many strays were there. */
