@@ -142,6 +142,7 @@ struct Pool {
         Slot *slots;
         unsigned n_slots, n_queued, n_busy, n_touching;
         unsigned n_cores;
+        pid_t adopted[POOL_ADOPTED_MAX]; /* 0: none */
         bool draining, sweep_wanted;
         uint64_t last_activity_ns;
         uint64_t run_ns; /* moving average of the wall time of runs, for Retry-After */

@@ -1,5 +1,6 @@
 /* spares: keeps every slot filled with a warm worker, and gives waiting runs to idle ones. */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

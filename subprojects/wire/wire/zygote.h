@@ -80,11 +80,12 @@ _Static_assert(sizeof(SpawnCommand) == 256, "no padding on the wire");
 
 typedef enum ZygoteReportKind {
         ZYGOTE_PROGRESS = 1, /* text: what is being imported; value: milliseconds since the start */
-        ZYGOTE_READY,  /* text: a JSON object {"python": "3.11.2", "packages": {"numpy": "1.24.2"}};
-                        * value:  milliseconds the start took */
-        ZYGOTE_FAILED, /* text: why it cannot serve, for instance a Python traceback; it exits next
-                        */
-        ZYGOTE_SPAWNED,      /* slot; value: pid as the supervisor sees it */
+        ZYGOTE_READY,   /* text: a JSON object {"python": "3.11.2", "packages": {"numpy": "1.24.2"},
+                         * "distributions": {"scikit-learn": "1.2.1"}}: versions of the imports, and
+                         * of all that is installed; value: milliseconds the start took */
+        ZYGOTE_FAILED,  /* text: why it cannot serve, for instance a Python traceback; it exits next
+                         */
+        ZYGOTE_SPAWNED, /* slot; value: pid as the supervisor sees it */
         ZYGOTE_SPAWN_FAILED, /* slot; value: errno */
 } ZygoteReportKind;
 

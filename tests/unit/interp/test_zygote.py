@@ -12,6 +12,7 @@ from supervisor import WANT_ALL_VARIABLES
 def test_start(zygote):
     assert zygote.progress[:3] == ["Python", "numpy", "pandas"]
     assert set(zygote.about["packages"]) == {"numpy", "pandas"}
+    assert zygote.about["distributions"]["numpy"] == zygote.about["packages"]["numpy"]
     assert zygote.about["python"].startswith("3.")
     with open(f"/proc/{zygote.process.pid}/status") as file:
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
