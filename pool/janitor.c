@@ -23,8 +23,12 @@
 /* Descriptors that may wait; one more is closed by who brings it. */
 #define CLOSING_MAX (4 * SLOTS_MAX)
 
+#define MEASUREMENTS_MAX 8192
+_Static_assert(SLOTS_MAX + SESSIONS_MAX <= MEASUREMENTS_MAX, "one for each");
+
 typedef struct Measurement {
         int directory_fd;
+        bool is_one_folder; /* else it is that of a slot */
         uint64_t *result;
 } Measurement;
 
@@ -34,7 +38,7 @@ struct Janitor {
         pthread_mutex_t mutex;
         pthread_cond_t condition;
         bool trash_waits, ends;
-        Measurement measurements[SLOTS_MAX];
+        Measurement measurements[MEASUREMENTS_MAX];
         size_t n_measurements;
         int closing[CLOSING_MAX];
         size_t n_closing;
@@ -151,8 +155,12 @@ static void measure(const Measurement *measurement) {
         uint64_t bytes = 0;
         unsigned entries = 0;
 
-        measure_directory(measurement->directory_fd, "work", 0, &entries, &bytes);
-        measure_directory(measurement->directory_fd, "tmp", 0, &entries, &bytes);
+        if (measurement->is_one_folder) {
+                measure_directory(measurement->directory_fd, ".", 0, &entries, &bytes);
+        } else {
+                measure_directory(measurement->directory_fd, "work", 0, &entries, &bytes);
+                measure_directory(measurement->directory_fd, "tmp", 0, &entries, &bytes);
+        }
         if (entries >= MEASURE_ENTRIES_MAX)
                 bytes = UINT64_MAX - 1;
         atomic_store((_Atomic uint64_t *) measurement->result, bytes + 1);
@@ -258,7 +266,7 @@ void janitor_wake(Janitor *janitor) {
         (void) pthread_mutex_unlock(&janitor->mutex);
 }
 
-void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result) {
+static void ask(Janitor *janitor, int directory_fd, bool is_one_folder, uint64_t *result) {
         int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
 
         /* The thread has a descriptor of its own: the slot may be freed meanwhile. */
@@ -269,8 +277,16 @@ void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result) {
                 return;
         }
         (void) pthread_mutex_lock(&janitor->mutex);
-        assert(janitor->n_measurements < SLOTS_MAX);
-        janitor->measurements[janitor->n_measurements++] = (Measurement){fd, result};
+        assert(janitor->n_measurements < MEASUREMENTS_MAX);
+        janitor->measurements[janitor->n_measurements++] = (Measurement){fd, is_one_folder, result};
         (void) pthread_cond_signal(&janitor->condition);
         (void) pthread_mutex_unlock(&janitor->mutex);
+}
+
+void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result) {
+        ask(janitor, directory_fd, false, result);
+}
+
+void janitor_measure_folder(Janitor *janitor, int folder_fd, uint64_t *result) {
+        ask(janitor, folder_fd, true, result);
 }

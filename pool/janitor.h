@@ -27,5 +27,7 @@ void janitor_wake(Janitor *janitor);
 
 /* Asks for the bytes under a directory (work/ and tmp/ of a slot): *result is set some time later,
  * atomically, to bytes + 1. *result must live until janitor_free(). One question at a time for each
- * result; at most SLOTS_MAX. */
+ * result; at most 8192. */
 void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result);
+/* Likewise of one folder itself. */
+void janitor_measure_folder(Janitor *janitor, int folder_fd, uint64_t *result);

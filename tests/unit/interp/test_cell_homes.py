@@ -1,5 +1,6 @@
 """Cells of sessions: /work and /packages are folders of a home on disk, and no other home can be seen, let alone reached."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -241,11 +242,9 @@ def test_nothing_stays_mounted(housed, sessions):
     cell.run(lambda: Path("/work/0/file").write_text("kept"))
     cell.close()
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        text = ""
-        if refusal(os.listdir, f"/proc/{pid}/fd") is None and os.path.exists(f"/proc/{pid}/mountinfo"):
-            text = (Path("/proc") / pid / "mountinfo").read_text()
-        assert f"{MINE}/work" not in text, f"process {pid}"
-    assert f"{MINE}" not in Path("/proc/self/mountinfo").read_text()
+        # It may just have ended, or be another user's.
+        with contextlib.suppress(OSError):
+            assert MINE not in (Path("/proc") / pid / "mountinfo").read_text(), f"process {pid}"
     shutil.rmtree(sessions / MINE)
     assert not (sessions / MINE).exists()
 
