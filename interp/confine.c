@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "interp/confine_filter.h"
@@ -64,17 +66,20 @@ static int open_statistics(Confinement *confinement) {
         return fd < 0 || dup3(fd, WORKER_FD_STATISTICS, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
+/* A session's may be an old one, and what was run in it may have put a link in its place. */
 static int enter_workspace(Confinement *confinement) {
+        struct open_how how = {
+                .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+        };
         _autoclose_ int fd = -1;
-
         char path[32] = "/work";
+        bool is_in_cell = confine_takes(confinement, LAYER_MOUNT_NAMESPACE);
 
         if (confinement->command->flags & SPAWN_SESSION)
                 (void) snprintf(path, sizeof(path), "/work/%u", confinement->command->member);
-        if (confine_takes(confinement, LAYER_MOUNT_NAMESPACE))
-                return chdir(path) < 0 ? -errno : 0;
-        fd = openat(confinement->fds[SPAWN_FD_DIRECTORY], path + 1,
-                    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = (int) syscall(SYS_openat2, confinement->fds[SPAWN_FD_DIRECTORY],
+                           is_in_cell ? path : path + 1, &how, sizeof(how));
         return fd < 0 || fchdir(fd) < 0 ? -errno : 0;
 }
 

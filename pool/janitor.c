@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -26,9 +27,12 @@
 #define MEASUREMENTS_MAX 8192
 _Static_assert(SLOTS_MAX + SESSIONS_MAX <= MEASUREMENTS_MAX, "one for each");
 
+typedef enum MeasuredThing { OF_SLOT, OF_FOLDER, OF_MEMBER } MeasuredThing;
+
 typedef struct Measurement {
         int directory_fd;
-        bool is_one_folder; /* else it is that of a slot */
+        MeasuredThing thing;
+        unsigned member;
         uint64_t *result;
 } Measurement;
 
@@ -151,15 +155,55 @@ static void measure_directory(int parent_fd, const char *name, unsigned depth, u
         (void) closedir(directory);
 }
 
+/* Whether a folder in a home's work/ is the workspace of another session: one with a record, which
+ * no session can make. */
+static bool is_of_another(int home_fd, const char *name, const char *own_name) {
+        char record[NAME_MAX + 16];
+
+        if (strcmp(name, own_name) == 0)
+                return false;
+        (void) snprintf(record, sizeof(record), "%s.session", name);
+        return faccessat(home_fd, record, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void measure_member(int home_fd, unsigned member, unsigned *entries, uint64_t *bytes) {
+        DIR *directory = open_directory(home_fd, "work");
+        char own_name[16];
+        struct dirent *entry;
+        struct stat status;
+
+        if (!directory)
+                return;
+        (void) snprintf(own_name, sizeof(own_name), "%u", member);
+        while (*entries < MEASURE_ENTRIES_MAX && (entry = readdir(directory))) {
+                if (is_dot(entry->d_name) || is_of_another(home_fd, entry->d_name, own_name) ||
+                    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                (*entries)++;
+                *bytes += (uint64_t) status.st_blocks * 512;
+                if (S_ISDIR(status.st_mode))
+                        measure_directory(dirfd(directory), entry->d_name, 1, entries, bytes);
+        }
+        (void) closedir(directory);
+}
+
 static void measure(const Measurement *measurement) {
+        int fd = measurement->directory_fd;
         uint64_t bytes = 0;
         unsigned entries = 0;
 
-        if (measurement->is_one_folder) {
-                measure_directory(measurement->directory_fd, ".", 0, &entries, &bytes);
-        } else {
-                measure_directory(measurement->directory_fd, "work", 0, &entries, &bytes);
-                measure_directory(measurement->directory_fd, "tmp", 0, &entries, &bytes);
+        switch (measurement->thing) {
+        case OF_SLOT:
+                measure_directory(fd, "work", 0, &entries, &bytes);
+                measure_directory(fd, "tmp", 0, &entries, &bytes);
+                break;
+        case OF_FOLDER:
+                measure_directory(fd, ".", 0, &entries, &bytes);
+                break;
+        case OF_MEMBER:
+                measure_member(fd, measurement->member, &entries, &bytes);
+                measure_directory(fd, "tmp", 0, &entries, &bytes);
+                break;
         }
         if (entries >= MEASURE_ENTRIES_MAX)
                 bytes = UINT64_MAX - 1;
@@ -266,7 +310,8 @@ void janitor_wake(Janitor *janitor) {
         (void) pthread_mutex_unlock(&janitor->mutex);
 }
 
-static void ask(Janitor *janitor, int directory_fd, bool is_one_folder, uint64_t *result) {
+static void ask(Janitor *janitor, int directory_fd, MeasuredThing thing, unsigned member,
+                uint64_t *result) {
         int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
 
         /* The thread has a descriptor of its own: the slot may be freed meanwhile. */
@@ -278,15 +323,19 @@ static void ask(Janitor *janitor, int directory_fd, bool is_one_folder, uint64_t
         }
         (void) pthread_mutex_lock(&janitor->mutex);
         assert(janitor->n_measurements < MEASUREMENTS_MAX);
-        janitor->measurements[janitor->n_measurements++] = (Measurement){fd, is_one_folder, result};
+        janitor->measurements[janitor->n_measurements++] = (Measurement){fd, thing, member, result};
         (void) pthread_cond_signal(&janitor->condition);
         (void) pthread_mutex_unlock(&janitor->mutex);
 }
 
 void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result) {
-        ask(janitor, directory_fd, false, result);
+        ask(janitor, directory_fd, OF_SLOT, 0, result);
 }
 
 void janitor_measure_folder(Janitor *janitor, int folder_fd, uint64_t *result) {
-        ask(janitor, folder_fd, true, result);
+        ask(janitor, folder_fd, OF_FOLDER, 0, result);
+}
+
+void janitor_measure_member(Janitor *janitor, int home_fd, unsigned member, uint64_t *result) {
+        ask(janitor, home_fd, OF_MEMBER, member, result);
 }

@@ -31,3 +31,6 @@ void janitor_wake(Janitor *janitor);
 void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result);
 /* Likewise of one folder itself. */
 void janitor_measure_folder(Janitor *janitor, int folder_fd, uint64_t *result);
+/* Likewise of a member of a home (pool/home.h), with what lies in its work/ and is no other
+ * member's, and its tmp/: a plain user's session may write beside its workspace. */
+void janitor_measure_member(Janitor *janitor, int home_fd, unsigned member, uint64_t *result);

@@ -1,6 +1,7 @@
 """Cells of sessions: /work and /packages are folders of a home on disk, and no other home can be seen, let alone reached."""
 
 import contextlib
+import inspect
 import os
 import shutil
 import stat
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 from cells_supervisor import ALL, FAILED, IS_ROOT, WITHOUT_MOUNT_RIGHTS, WORKER_GID, WORKER_UID, layers, libc, refusal, \
     user_namespaces_work
+from confined import Celled, value_of
+from supervisor import FAILED as FAILED_FRAME
+from supervisor import REHEARSE, SESSION
 
 pytestmark = pytest.mark.skipif(not IS_ROOT and not user_namespaces_work(), reason="a plain user has no user namespaces here")
 
@@ -254,6 +258,60 @@ def test_a_cell_is_made_again_in_the_same_home(housed):
     cell.run(lambda: Path("/work/0/file").write_text("kept"))
     cell.close()
     assert maker.cell(home=MINE.encode()).run(lambda: Path("/work/0/file").read_text()) == "kept"
+
+
+# A worker of a session, as the server makes it
+
+HAS_LANDLOCK = libc.syscall(444, None, 0, 1) > 0
+OF_SERVER = ("rlimits", "no_new_privs", "capabilities", "not_dumpable", "landlock", "seccomp")
+
+
+@pytest.fixture
+def session(make_maker, make_zygote, sessions):
+    """A function that makes a worker of a session in a cell of that home."""
+    maker = make_maker("--homes", str(sessions))
+    celled = Celled(maker, make_zygote(enter=maker.shared))
+
+    def make(**parts):
+        taken = (*(name for name in OF_SERVER if name != "landlock" or HAS_LANDLOCK), *(("uid",) if IS_ROOT else ()))
+        return celled.spawn(taken, maker.cell(home=MINE.encode()), REHEARSE | SESSION,
+                            uid=WORKER_UID if IS_ROOT else None, **parts)
+    return make
+
+
+def test_a_worker_has_the_workspace(session, sessions):
+    worker = session()
+    assert value_of(worker, "import os\nopen('from-inside', 'w').write('kept')\n[os.getcwd(), os.environ['HOME'], "
+                            "open('from-outside').read()]") == ["/work/0", "/work/0", MINE]
+    assert value_of(worker, "import package\n[package.x, package.__file__]") == [1, "/packages/0/package.py"]
+    assert value_of(worker, "os.path.exists('from-inside')") is True
+    worker.end()
+    assert (sessions / MINE / "work/0/from-inside").read_text() == "kept"
+    worker = session()
+    assert value_of(worker, "open('from-inside').read()") == "kept"
+    worker.end()
+
+
+def test_a_worker_finds_no_other_home(session):
+    source = "import errno, os\n" + "".join(map(inspect.getsource, (refusal, search_for)))
+    worker = session()
+    assert value_of(worker, f"{source}\n[*search_for({OTHER!r}), *search_for({MINE!r}), *search_for('trash')]") == []
+    # The search finds what is there.
+    assert value_of(worker, f"os.mkdir('/tmp/{OTHER}')\nlen(search_for({OTHER!r})) > 2") is True
+    refused = value_of(worker, "[refusal(os.mkdir, '/packages/x'), refusal(open, '/packages/0/package.py', 'a'), "
+                               "refusal(open, '/packages/0/x', 'w'), refusal(os.chmod, '/packages/0/package.py', 0o777)]")
+    assert len(refused) == 4 and set(refused) <= {"EROFS", "EACCES"}
+    worker.end()
+
+
+def test_a_workspace_that_has_become_a_link(session, sessions):
+    """What an earlier process of a plain user's session can do; nothing is entered through it."""
+    (sessions / MINE / "work/0").rename(sessions / MINE / "work/gone")
+    (sessions / MINE / "work/0").symlink_to("/tmp")
+    worker = session(ready=False)
+    kind, text = worker.next_frame()
+    assert kind == FAILED_FRAME and text.startswith(b"workspace: "), text
+    worker.end()
 
 
 # What cannot be

@@ -194,6 +194,60 @@ static void test_folders_that_are_not_there_hold_nothing(void **state) {
         assert_int_equal(measure(), 0);
 }
 
+static void test_one_folder(void **state) {
+        _autofree_ char *bytes = calloc(1, 100000);
+        uint64_t result = 0;
+
+        folder_make_in(folder.fd, "below");
+        file_write(folder.fd, "a", bytes, 100000);
+        file_write(folder.fd, "below/b", bytes, 100000);
+        assert_int_equal(syncfs(folder.fd), 0);
+        janitor_measure_folder(janitor, folder.fd, &result);
+        finish();
+        assert_in_range(result - 1, 200000, 300000);
+}
+
+/* Beside a session's workspace there is nothing that nobody counts. */
+static void test_a_member_of_a_home(void **state) {
+        static const char *const folders[] = {"work",   "work/0",   "work/1", "work/2",  "work/01",
+                                              "work/x", "work/x/y", "tmp",    "packages"};
+        static const char *const files[] = {"work/0/file",  "work/1/file",   "work/2/file",
+                                            "work/01/file", "work/x/y/file", "work/1.session",
+                                            "tmp/file",     "packages/file"};
+        _autofree_ char *bytes = calloc(1, 100000);
+        uint64_t results[4] = {0};
+
+        for (size_t i = 0; i < N_ELEMENTS(folders); i++)
+                folder_make_in(folder.fd, folders[i]);
+        for (size_t i = 0; i < N_ELEMENTS(files); i++)
+                file_write(folder.fd, files[i], bytes, 100000);
+        file_make(folder.fd, "0.session");
+        file_make(folder.fd, "1.session");
+        file_make(folder.fd, "x.sessions");
+        assert_int_equal(syncfs(folder.fd), 0);
+        for (unsigned member = 0; member < 4; member++)
+                janitor_measure_member(janitor, folder.fd, member, &results[member]);
+        finish();
+        /* What has no owner: in 2, 01, x, 1.session, and in tmp. */
+        assert_in_range(results[0] - 1, 600000, 700000);
+        assert_in_range(results[1] - 1, 600000, 700000);
+        /* Not written down yet. */
+        assert_in_range(results[2] - 1, 500000, 599999);
+        assert_in_range(results[3] - 1, 500000, 599999);
+}
+
+static void test_too_much_beside_a_member(void **state) {
+        _autoclose_ int work_fd = -1;
+        uint64_t result = 0;
+
+        folder_make_in(folder.fd, "work");
+        work_fd = folder_open_in(folder.fd, "work");
+        make_deep(work_fd, 100);
+        janitor_measure_member(janitor, folder.fd, 0, &result);
+        finish();
+        assert_true(result >= UINT64_MAX / 2);
+}
+
 static void test_what_is_too_deep_to_count_is_too_much(void **state) {
         _autoclose_ int work_fd = -1;
 
@@ -226,6 +280,9 @@ int main(void) {
                 janitor_test(test_it_adds_up_both_folders),
                 janitor_test(test_a_hole_holds_nothing),
                 janitor_test(test_folders_that_are_not_there_hold_nothing),
+                janitor_test(test_one_folder),
+                janitor_test(test_a_member_of_a_home),
+                janitor_test(test_too_much_beside_a_member),
                 janitor_test(test_what_is_too_deep_to_count_is_too_much),
                 janitor_test(test_a_question_that_cannot_be_asked_is_answered),
         };
