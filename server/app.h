@@ -17,12 +17,13 @@ typedef struct App {
         IsolationPlan isolation;
         Pool *pool;
         Installer *installer; /* NULL: there are no sessions */
-        Store *store; /* uploaded data of the code-execution-sandbox API */
+        Store *store;         /* uploaded data of the code-execution-sandbox API */
         HangupWatcher *hangups;
         Notebooks *notebooks; /* of the sessions */
-        uint64_t start_ns; /* when the server started, monotonic */
-        bool was_ready;    /* every template has been able to take a run */
+        uint64_t start_ns;    /* when the server started, monotonic */
+        bool was_ready;       /* every template has been able to take a run */
         bool draining;
+        bool is_closed;       /* no request is answered any more */
         unsigned connections; /* open now */
         uint64_t requests;    /* answered so far */
 } App;

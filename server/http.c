@@ -285,6 +285,7 @@ void http_close(Http *http) {
                 if (http_turn(http, END_TURN_MS) < 0)
                         break;
         }
+        http->app->is_closed = true;
         /* A connection that is still open has a request with a handler, and libh2o has no way to
          * take it from there. The process ends next. */
         if (http->app->connections > 0)

@@ -78,3 +78,7 @@ RequestNote *request_note(h2o_req_t *req) {
 const char *request_id(h2o_req_t *req) {
         return request_note(req)->id;
 }
+
+Body request_take_body(h2o_req_t *req) {
+        return body_in_memory(slice_of(req->entity.base, req->entity.len));
+}

@@ -4,6 +4,7 @@
 #include <h2o.h>
 #include <stdint.h>
 
+#include "server/body.h"
 #include "server/connection.h"
 #include "server/route.h"
 
@@ -22,3 +23,7 @@ RequestNote *request_note(h2o_req_t *req);
 
 /* A header's value, or an empty slice. */
 Slice request_header(h2o_req_t *req, const char *lower_case_name);
+
+/* The body, in memory or in a file; a file's descriptor is the caller's then. What is in memory
+ * lives as long as the request. */
+Body request_take_body(h2o_req_t *req);

@@ -9,7 +9,7 @@
 
 #define ERROR_TEXT_MAX 2048
 
-static const char *reason_of(int status) {
+const char *respond_reason(int status) {
         switch (status) {
         case 200:
                 return "OK";
@@ -17,6 +17,10 @@ static const char *reason_of(int status) {
                 return "Created";
         case 204:
                 return "No Content";
+        case 206:
+                return "Partial Content";
+        case 304:
+                return "Not Modified";
         case 400:
                 return "Bad Request";
         case 401:
@@ -37,6 +41,8 @@ static const char *reason_of(int status) {
                 return "Content Too Large";
         case 415:
                 return "Unsupported Media Type";
+        case 416:
+                return "Range Not Satisfiable";
         case 417:
                 return "Expectation Failed";
         case 422:
@@ -49,6 +55,8 @@ static const char *reason_of(int status) {
                 return "Internal Server Error";
         case 503:
                 return "Service Unavailable";
+        case 507:
+                return "Insufficient Storage";
         default:
                 return "Status";
         }
@@ -62,7 +70,7 @@ static void send_bytes(h2o_req_t *req, int status, const char *content_type, Sli
                 h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
 
         req->res.status = status;
-        req->res.reason = reason_of(status);
+        req->res.reason = respond_reason(status);
         req->res.content_length = body.size;
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, content_type,
                        strlen(content_type));
@@ -101,7 +109,7 @@ static void write_problem(JsonWriter *writer, ErrorAnswer answer, const char *de
         json_key(writer, "type");
         json_literal(writer, "about:blank");
         json_key(writer, "title");
-        json_literal(writer, reason_of(answer.status));
+        json_literal(writer, respond_reason(answer.status));
         json_key(writer, "status");
         json_integer(writer, answer.status);
         json_key(writer, "detail");
@@ -182,7 +190,7 @@ size_t respond_raw_error(char *ret_bytes, size_t size, ErrorAnswer answer, const
                         ret_bytes, size,
                         "HTTP/1.1 %d %s\r\nConnection: close\r\n%s"
                         "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n%.*s",
-                        answer.status, reason_of(answer.status), retry_after, document.size,
+                        answer.status, respond_reason(answer.status), retry_after, document.size,
                         (int) document.size, (const char *) document.data);
         buffer_done(&document);
         return n < 0 ? 0 : (size_t) n < size ? (size_t) n : size - 1;

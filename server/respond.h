@@ -6,6 +6,9 @@
 #include "kit/bytes.h"
 #include "server/route.h"
 
+/* The reason phrase of a status. */
+const char *respond_reason(int status);
+
 /* Sends body as application/json and empties it: the bytes move to the request. */
 void respond_json(h2o_req_t *req, int status, Buffer *body);
 

@@ -41,7 +41,7 @@ typedef struct UploadItem {
 typedef struct Upload {
         App *app;
         h2o_req_t *req;
-        const RouteMatch match; /* copied; its slices live as long as req */
+        RouteMatch match; /* copied; its slices live as long as req */
         Body body;
         Form form;         /* after upload_read_form() */
         UploadItem *items; /* in the order of upload_add() */
@@ -60,6 +60,6 @@ void upload_read_form(Upload *upload, void (*read)(Upload *upload));
  * answered. */
 bool upload_add(Upload *upload, const char *field, Slice path, uint64_t offset, uint64_t size);
 
-/* Writes the files one after another; stored is called from the event loop, never from inside. The
- * session is found again by the caller, if it needs it: it may have ended. */
+/* Writes the files one after another; stored is called from the event loop, never from inside, when
+ * all are written, and the session is still there. */
 void upload_store(Upload *upload, Session *session, void (*stored)(Upload *upload));

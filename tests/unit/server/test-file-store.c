@@ -1,0 +1,384 @@
+/* Files in a workspace that may be hostile: written as a whole or not at all, and nothing through
+ * links. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "../skip.h"
+#include "jsontext/scan.h"
+#include "server/file_list.h"
+#include "server/file_store.h"
+
+#define PLENTY (1ULL << 30)
+
+typedef struct Scene {
+        char path[64];
+        int outside_fd, fd; /* …/ and …/work */
+} Scene;
+
+static Scene scene;
+
+static int set_up(void **state) {
+        (void) snprintf(scene.path, sizeof(scene.path), "/tmp/test-file-store-XXXXXX");
+        if (!mkdtemp(scene.path))
+                return -1;
+        scene.outside_fd = open(scene.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (mkdirat(scene.outside_fd, "work", 0700) < 0)
+                return -1;
+        scene.fd = openat(scene.outside_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return scene.fd < 0 ? -1 : 0;
+}
+
+static int tear_down(void **state) {
+        char command[128];
+
+        (void) close(scene.fd);
+        (void) close(scene.outside_fd);
+        (void) snprintf(command, sizeof(command), "rm -rf %s", scene.path);
+        return system(command);
+}
+
+static FilePut last;
+
+static int put_body(const char *path, const Body *body, uint64_t disk_bytes_max) {
+        last = (FilePut){
+                .workspace_fd = scene.fd,
+                .path = path,
+                .uid = (uid_t) -1,
+                .body = body,
+                .size = body->size,
+                .disk_bytes_max = disk_bytes_max,
+        };
+        return file_put(&last);
+}
+
+static int put(const char *path, const char *text) {
+        Body body = body_in_memory(slice_of_text(text));
+
+        return put_body(path, &body, PLENTY);
+}
+
+static void check_at(int fd, const char *path, const char *text) {
+        char content[64] = "";
+        int file_fd = openat(fd, path, O_RDONLY | O_CLOEXEC);
+
+        assert_true(file_fd >= 0);
+        assert_int_equal(read(file_fd, content, sizeof(content) - 1), strlen(text));
+        assert_string_equal(content, text);
+        (void) close(file_fd);
+}
+
+static unsigned count(int fd) {
+        int own_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *directory = fdopendir(own_fd);
+        unsigned n = 0;
+
+        assert_non_null(directory);
+        while (readdir(directory))
+                n++;
+        (void) closedir(directory);
+        return n - 2;
+}
+
+static void test_put(void **state) {
+        struct stat status;
+
+        assert_int_equal(put("a.txt", "one"), 0);
+        assert_false(last.replaced);
+        check_at(scene.fd, "a.txt", "one");
+        assert_int_equal(put("a.txt", "two!"), 0);
+        assert_true(last.replaced);
+        check_at(scene.fd, "a.txt", "two!");
+        assert_int_equal(put("b/c/d.txt", ""), 0);
+        check_at(scene.fd, "b/c/d.txt", "");
+        assert_int_equal(fstatat(scene.fd, "a.txt", &status, 0), 0);
+        assert_int_equal(status.st_mode, S_IFREG | 0644);
+        assert_int_equal(fstatat(scene.fd, "b", &status, 0), 0);
+        assert_int_equal(status.st_mode, S_IFDIR | 0755);
+        assert_int_equal(count(scene.fd), 2);
+}
+
+static void test_put_gives_it_away(void **state) {
+        Body body = body_in_memory(SLICE_LITERAL("x"));
+        FilePut file = {.workspace_fd = scene.fd,
+                        .path = "d/f",
+                        .uid = 12345,
+                        .body = &body,
+                        .size = 1,
+                        .disk_bytes_max = PLENTY};
+        struct stat status;
+
+        if (geteuid() != 0)
+                skip_because("only root can give files away");
+        assert_int_equal(file_put(&file), 0);
+        assert_int_equal(fstatat(scene.fd, "d/f", &status, 0), 0);
+        assert_int_equal(status.st_uid, 12345);
+        assert_int_equal(status.st_gid, 12345);
+        assert_int_equal(fstatat(scene.fd, "d", &status, 0), 0);
+        assert_int_equal(status.st_uid, 12345);
+}
+
+/* A body that lies in a file: linked where that can be, copied where not; and parts of it. */
+static void put_from(int fd, bool is_linked) {
+        Body body = {.fd = fd, .size = 6};
+        FilePut part = {.workspace_fd = scene.fd,
+                        .path = "part",
+                        .uid = (uid_t) -1,
+                        .body = &body,
+                        .offset = 2,
+                        .size = 3,
+                        .disk_bytes_max = PLENTY};
+        struct stat from, to;
+
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, "012345", 6), 6);
+        assert_int_equal(file_put(&part), 0);
+        check_at(scene.fd, "part", "234");
+        assert_int_equal(put_body("whole", &body, PLENTY), 0);
+        check_at(scene.fd, "whole", "012345");
+        assert_int_equal(fstat(fd, &from), 0);
+        assert_int_equal(fstatat(scene.fd, "whole", &to, 0), 0);
+        assert_int_equal(from.st_ino == to.st_ino, is_linked);
+        assert_int_equal(to.st_mode, S_IFREG | 0644);
+        (void) close(fd);
+}
+
+static void test_put_from_a_file(void **state) {
+        put_from(openat(scene.outside_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), true);
+        assert_int_equal(put("whole", "before"), 0);
+        put_from(openat(scene.outside_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), true);
+        put_from(memfd_create("body", MFD_CLOEXEC), false);
+        assert_int_equal(count(scene.fd), 2);
+}
+
+static void test_links_are_not_followed(void **state) {
+        struct stat status;
+
+        assert_int_equal(mkdirat(scene.outside_fd, "secret", 0700), 0);
+        assert_int_equal(symlinkat("../secret", scene.fd, "link"), 0);
+        assert_int_equal(put("link/f", "x"), -ELOOP);
+        assert_int_equal(put("link/d/f", "x"), -ELOOP);
+        assert_int_equal(file_open(scene.fd, "link/f", &status), -ELOOP);
+        assert_int_equal(file_open_folder(scene.fd, "link"), -ELOOP);
+        assert_int_equal(file_remove(scene.fd, "link/f", true), -ELOOP);
+        /* At the end it is the link that is meant, not what it leads to. */
+        assert_int_equal(put("link", "x"), 0);
+        assert_true(last.replaced);
+        check_at(scene.fd, "link", "x");
+        assert_int_equal(symlinkat("/etc/passwd", scene.fd, "passwd"), 0);
+        assert_int_equal(file_open(scene.fd, "passwd", &status), -ELOOP);
+        assert_int_equal(file_remove(scene.fd, "passwd", true), 0);
+        assert_int_equal(fstatat(AT_FDCWD, "/etc/passwd", &status, 0), 0);
+        assert_int_equal(count(openat(scene.outside_fd, "secret", O_RDONLY | O_CLOEXEC)), 0);
+}
+
+static void test_what_stands_in_the_way(void **state) {
+        struct stat status;
+
+        assert_int_equal(mkdirat(scene.fd, "folder", 0700), 0);
+        assert_int_equal(put("file", "x"), 0);
+        assert_int_equal(put("folder", "x"), -EISDIR);
+        assert_int_equal(put("file/x", "x"), -ENOTDIR);
+        assert_int_equal(file_open(scene.fd, "folder", &status), -EISDIR);
+        assert_int_equal(file_open(scene.fd, "none", &status), -ENOENT);
+        assert_int_equal(file_open(scene.fd, "none/none", &status), -ENOENT);
+        assert_int_equal(file_open(scene.fd, "file/none", &status), -ENOTDIR);
+        assert_int_equal(count(scene.fd), 2);
+}
+
+/* Opening these must not wait. */
+static void test_what_is_no_file(void **state) {
+        struct stat status;
+
+        assert_int_equal(mkfifoat(scene.fd, "fifo", 0666), 0);
+        assert_int_equal(mknodat(scene.fd, "socket", S_IFSOCK | 0666, 0), 0);
+        assert_int_equal(file_open(scene.fd, "fifo", &status), -EINVAL);
+        assert_int_equal(file_open(scene.fd, "socket", &status), -EINVAL);
+        assert_int_equal(put("fifo", "x"), 0);
+        check_at(scene.fd, "fifo", "x");
+}
+
+static void test_the_limit(void **state) {
+        static uint8_t bytes[100000];
+        Body body = body_in_memory(slice_of(bytes, sizeof(bytes)));
+
+        assert_int_equal(put_body("a", &body, 250000), 0);
+        assert_int_equal(put_body("b", &body, 250000), 0);
+        assert_int_equal(put_body("c", &body, 250000), -EDQUOT);
+        assert_in_range(last.disk_bytes, 200000, 250000);
+        assert_int_equal(count(scene.fd), 2);
+        /* What is replaced does not count. */
+        assert_int_equal(put_body("b", &body, 250000), 0);
+}
+
+/* On a disk of a megabyte. */
+static void test_a_full_disk(void **state) {
+        static uint8_t bytes[3 << 20];
+        Body body = body_in_memory(slice_of(bytes, sizeof(bytes)));
+        char path[128];
+        int fd = scene.fd;
+
+        (void) snprintf(path, sizeof(path), "%s/work", scene.path);
+        if (geteuid() != 0 || mount("small", path, "tmpfs", 0, "size=1m") < 0)
+                skip_because("only root can mount a small disk");
+        scene.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(put("a", "x"), 0);
+        assert_int_equal(put_body("a", &body, PLENTY), -ENOSPC);
+        check_at(scene.fd, "a", "x");
+        assert_int_equal(put_body("b", &body, PLENTY), -ENOSPC);
+        assert_int_equal(count(scene.fd), 1);
+        body.size = body.memory.size = 900000;
+        assert_int_equal(put_body("b", &body, PLENTY), 0);
+        (void) close(scene.fd);
+        scene.fd = fd;
+        assert_int_equal(umount2(path, MNT_DETACH), 0);
+}
+
+static void test_remove(void **state) {
+        assert_int_equal(put("a", "x"), 0);
+        assert_int_equal(put("d/e/f", "x"), 0);
+        assert_int_equal(mkdirat(scene.fd, "empty", 0700), 0);
+        assert_int_equal(file_remove(scene.fd, "none", true), -ENOENT);
+        assert_int_equal(file_remove(scene.fd, "a/x", true), -ENOTDIR);
+        assert_int_equal(file_remove(scene.fd, "a", false), 0);
+        assert_int_equal(file_remove(scene.fd, "d", false), -ENOTEMPTY);
+        assert_int_equal(file_remove(scene.fd, "empty", false), 0);
+        assert_int_equal(file_remove(scene.fd, "d", true), 0);
+        assert_int_equal(count(scene.fd), 0);
+}
+
+/* Links below are removed, not followed; depth has no end; folders may be closed to their owner. */
+static void test_remove_what_is_hostile(void **state) {
+        int fd = openat(scene.outside_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        assert_int_equal(mkdirat(scene.outside_fd, "secret", 0700), 0);
+        assert_int_equal(mkdirat(scene.outside_fd, "secret/inside", 0700), 0);
+        assert_int_equal(mkdirat(scene.fd, "top", 0700), 0);
+        assert_int_equal(symlinkat("../../secret", scene.fd, "top/link"), 0);
+        assert_int_equal(mkdirat(scene.fd, "top/closed", 0700), 0);
+        assert_int_equal(mkdirat(scene.fd, "top/closed/x", 0700), 0);
+        assert_int_equal(fchmodat(scene.fd, "top/closed", 0, 0), 0);
+        (void) close(fd);
+        fd = openat(scene.fd, "top", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        for (int i = 0; i < 3000; i++) {
+                int below_fd;
+
+                assert_int_equal(mkdirat(fd, "d", 0700), 0);
+                below_fd = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                (void) close(fd);
+                fd = below_fd;
+        }
+        (void) close(fd);
+        assert_int_equal(file_remove(scene.fd, "top", true), 0);
+        assert_int_equal(count(scene.fd), 0);
+        fd = openat(scene.outside_fd, "secret", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(count(fd), 1);
+        (void) close(fd);
+}
+
+static Buffer listing;
+
+static const char *list(const char *path, const char *prefix) {
+        int fd = file_open_folder(scene.fd, path);
+
+        assert_true(fd >= 0);
+        buffer_done(&listing);
+        assert_int_equal(file_list(fd, prefix, &listing), 0);
+        (void) close(fd);
+        assert_true(json_is(buffer_slice(&listing), JSON_OBJECT, 0));
+        assert_int_equal(buffer_append(&listing, "", 1), 0);
+        return (const char *) listing.data;
+}
+
+static void test_list(void **state) {
+        const struct timespec times[2] = {{.tv_sec = 0}, {.tv_sec = 86399, .tv_nsec = 999999999}};
+        const struct timespec far[2] = {{.tv_sec = INT64_MAX / 4}, {.tv_sec = INT64_MAX / 4}};
+
+        assert_string_equal(list("", ""), "{\"files\":[],\"truncated\":false}");
+        assert_int_equal(put("b", "xy"), 0);
+        assert_int_equal(put("a/\"c\"", ""), 0);
+        assert_int_equal(symlinkat("/etc/passwd", scene.fd, "a/link"), 0);
+        assert_int_equal(mkfifoat(scene.fd, "a/\xff", 0600), 0);
+        assert_int_equal(utimensat(scene.fd, "b", times, 0), 0);
+        assert_non_null(strstr(list("", ""),
+                               "{\"files\":[{\"path\":\"a\",\"type\":\"folder\",\"size\":0,"));
+        assert_non_null(
+                strstr(list("", ""), "{\"path\":\"a/\\\"c\\\"\",\"type\":\"file\",\"size\":0,"));
+        assert_non_null(strstr(list("", ""), "{\"path\":\"a/link\",\"type\":\"link\",\"size\":0,"));
+        assert_non_null(strstr(list("", ""), "{\"path\":\"a/\xef\xbf\xbd\",\"type\":\"other\","));
+        assert_non_null(strstr(list("", ""),
+                               "{\"path\":\"b\",\"type\":\"file\",\"size\":2,\"modified\":"
+                               "\"1970-01-01T23:59:59Z\"}],\"truncated\":false}"));
+        assert_non_null(strstr(list("a", "a/"), "{\"files\":[{\"path\":\"a/\\\"c\\\"\""));
+        (void) utimensat(scene.fd, "b", far, 0);
+        assert_non_null(list("", ""));
+}
+
+static void test_long_lists(void **state) {
+        char name[32];
+        int fd;
+
+        for (int i = 0; i < FILE_LIST_ENTRIES_MAX; i++) {
+                (void) snprintf(name, sizeof(name), "%d", i);
+                fd = openat(scene.fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+                (void) close(fd);
+        }
+        assert_non_null(strstr(list("", ""), "\"truncated\":false"));
+        assert_int_equal(put("one-more", ""), 0);
+        assert_non_null(strstr(list("", ""), "\"truncated\":true"));
+}
+
+static void test_deep_lists(void **state) {
+        char name[256];
+        int fd = openat(scene.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        memset(name, 'x', 255);
+        name[255] = '\0';
+        for (int i = 0; i < FILE_LIST_DEPTH_MAX + 8; i++) {
+                int below_fd;
+
+                assert_int_equal(mkdirat(fd, name, 0700), 0);
+                below_fd = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                (void) close(fd);
+                fd = below_fd;
+        }
+        (void) close(fd);
+        assert_non_null(strstr(list("", ""), "\"truncated\":true"));
+}
+
+static int done(void **state) {
+        buffer_done(&listing);
+        return 0;
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_put, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_put_gives_it_away, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_put_from_a_file, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_links_are_not_followed, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_what_stands_in_the_way, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_what_is_no_file, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_the_limit, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_a_full_disk, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_remove_what_is_hostile, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_list, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_long_lists, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_deep_lists, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, done);
+}
