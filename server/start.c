@@ -89,13 +89,13 @@ int start_descriptors(const Options *options) {
 
 /* Workers that run as other users reach their folders by name, so every folder on the way has to
  * let them pass. */
-static int check_passable(const char *path) {
+static int check_passable(const char *option, const char *path) {
         char part[PATH_MAX];
         size_t size = strlen(path);
         struct stat status;
 
         if (size >= sizeof(part))
-                return start_failed("--work-directory", -ENAMETOOLONG);
+                return start_failed(option, -ENAMETOOLONG);
         for (size_t end = 1; end <= size; end++) {
                 if (path[end] != '/' && path[end] != '\0')
                         continue;
@@ -106,9 +106,9 @@ static int check_passable(const char *path) {
                         continue;
                 (void) fprintf(
                         stderr,
-                        "hatchery: --work-directory %s: workers run as users of their own and "
-                        "may not pass through %s; chmod o+x that folder, or choose another\n",
-                        path, part);
+                        "hatchery: %s %s: workers run as users of their own and may not pass "
+                        "through %s; chmod o+x that folder, or choose another\n",
+                        option, path, part);
                 return -EACCES;
         }
         return 0;
@@ -116,6 +116,7 @@ static int check_passable(const char *path) {
 
 static int make_work_directory(const Options *options, const IsolationPlan *plan) {
         const char *path = options->work_directory;
+        int r;
 
         if (mkdir(path, 0755) < 0 && errno != EEXIST) {
                 (void) fprintf(stderr, "hatchery: --work-directory %s: cannot be made: %s\n", path,
@@ -126,7 +127,12 @@ static int make_work_directory(const Options *options, const IsolationPlan *plan
         if (!(plan->layers & layer_bit(LAYER_UID)) ||
             (plan->layers & layer_bit(LAYER_MOUNT_NAMESPACE)))
                 return 0;
-        return check_passable(path);
+        r = check_passable("--work-directory", path);
+        /* The homes of sessions are below it. One that is not there yet is made as it must be. */
+        if (r == 0 && options->sessions.count_max > 0 &&
+            access(options->state_directory, F_OK) == 0)
+                r = check_passable("--state-directory", options->state_directory);
+        return r;
 }
 
 int start_pool(const Options *options, const TemplateConfig *templates, const IsolationPlan *plan,

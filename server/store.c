@@ -80,7 +80,8 @@ static int run_sql(Store *store, const char *what, const char *sql) {
         return 0;
 }
 
-/* Makes every folder of the path that is missing, all of them private. */
+/* Makes every folder of the path that is missing. Nobody else sees what is in them, but workers may
+ * have to pass through: the homes of sessions are there, too. */
 static int make_folders(const char *path) {
         char part[PATH_MAX];
         size_t size = strlen(path);
@@ -92,7 +93,7 @@ static int make_folders(const char *path) {
                 if (part[i] != '/' && part[i] != '\0')
                         continue;
                 part[i] = '\0';
-                if (mkdir(part, 0700) < 0 && errno != EEXIST)
+                if (mkdir(part, 0711) < 0 && errno != EEXIST)
                         return raise_errno("make the state directory %s", part);
                 part[i] = path[i];
         }

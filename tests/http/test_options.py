@@ -152,6 +152,15 @@ def test_work_directory_that_workers_may_not_pass_to(folders):
     refused(done, 1, f"--work-directory {work}", f"pass through {work.parent};", "chmod o+x")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's workers run as other users")
+def test_state_directory_that_workers_may_not_pass_to(folders):
+    """The homes of sessions are in there; in a mount namespace nobody has to come that way."""
+    state = folders[3]
+    state.chmod(0o700)
+    done = hatchery("serve", "--listen", "127.0.0.1:0", "--layers-off", "mountns", *folders, *BARE)
+    refused(done, 1, f"--state-directory {state}", f"pass through {state};", "chmod o+x")
+
+
 def test_state_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     done = hatchery("serve", "--listen", "127.0.0.1:0", "--work-directory", tmp_path, "--state-directory",
