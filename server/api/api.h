@@ -52,6 +52,10 @@ void handle_capabilities(App *app, h2o_req_t *req, const RouteMatch *match);
 /* api/root.c */
 void handle_root(App *app, h2o_req_t *req, const RouteMatch *match);
 
+/* api/session_packages.c */
+void handle_session_packages_list(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_session_packages_install(App *app, h2o_req_t *req, const RouteMatch *match);
+
 /* api/session_files.c */
 void handle_session_files_list(App *app, h2o_req_t *req, const RouteMatch *match);
 void handle_session_files_post(App *app, h2o_req_t *req, const RouteMatch *match);

@@ -1,0 +1,114 @@
+#include "server/api/install_exchange.h"
+
+#include <stdio.h>
+
+static void exchange_dispose(void *data) {
+        InstallExchange *exchange = data;
+
+        hangup_unwatch(exchange->app->hangups, &exchange->hangup);
+        if (exchange->install)
+                install_cancel(take_ptr(exchange->install));
+}
+
+static void on_gone(void *data) {
+        InstallExchange *exchange = data;
+
+        install_cancel(take_ptr(exchange->install));
+        exchange->req->http1_is_persistent = 0;
+        respond_error(exchange->req, exchange->errors, (ErrorAnswer){.status = 499},
+                      "The client closed its side of the connection before the packages were "
+                      "installed.");
+}
+
+InstallExchange *install_exchange_new(App *app, h2o_req_t *req, const RouteMatch *match,
+                                      void (*answer)(InstallExchange *exchange,
+                                                     const InstallResult *result)) {
+        InstallExchange *exchange =
+                h2o_mem_alloc_shared(&req->pool, sizeof(*exchange), exchange_dispose);
+
+        *exchange = (InstallExchange){
+                .app = app, .req = req, .errors = match->errors, .answer = answer};
+        return exchange;
+}
+
+static void on_done(void *data, const InstallResult *result) {
+        InstallExchange *exchange = data;
+
+        exchange->install = NULL;
+        hangup_unwatch(exchange->app->hangups, &exchange->hangup);
+        exchange->answer(exchange, result);
+}
+
+static ErrorAnswer problem_of(const InstallExchange *exchange, int r, const InstallProblem *problem,
+                              char *field, char *text, size_t size) {
+        unsigned later_s = pool_retry_after_s(exchange->app->pool);
+
+        switch (r) {
+        case INSTALL_E_REQUIREMENT:
+                (void) sprintf(field, "packages[%zu]", problem->index);
+                (void) snprintf(text, size, "This requirement %s.", problem->why);
+                return (ErrorAnswer){.status = 422, .field = field};
+        case INSTALL_E_QUEUE_FULL:
+                (void) snprintf(text, size,
+                                "Too many installations wait already; try again later.");
+                return (ErrorAnswer){.status = 503, .retry_after_s = later_s};
+        case INSTALL_E_SWITCHED_OFF:
+                (void) snprintf(text, size,
+                                "Nothing can be installed on this server, but what its "
+                                "interpreter has already.");
+                return (ErrorAnswer){.status = 403};
+        default:
+                (void) snprintf(text, size,
+                                "The server could not begin the installation, through a failure "
+                                "of its own; try again later.");
+                return (ErrorAnswer){.status = 503, .retry_after_s = later_s};
+        }
+}
+
+static void refuse(InstallExchange *exchange, int r, const InstallProblem *problem) {
+        char field[40], text[256];
+        ErrorAnswer answer = problem_of(exchange, r, problem, field, text, sizeof(text));
+
+        if (exchange->refuse)
+                exchange->refuse(exchange, answer, text);
+        else
+                respond_error(exchange->req, exchange->errors, answer, "%s", text);
+}
+
+void install_exchange_start(InstallExchange *exchange, Session *session, const Slice *requirements,
+                            size_t n_requirements) {
+        const InstallCallback callback = {.done = on_done, .data = exchange};
+        InstallProblem problem;
+        int r = install_start(exchange->app->installer, session, requirements, n_requirements,
+                              &callback, &exchange->install, &problem);
+
+        if (r != POOL_OK)
+                refuse(exchange, r, &problem);
+        else
+                hangup_watch(exchange->app->hangups, exchange->req, &exchange->hangup, on_gone,
+                             exchange);
+}
+
+int install_outcome_status(InstallOutcome outcome) {
+        switch (outcome) {
+        case INSTALL_DONE:
+                return 200;
+        case INSTALL_NOT_FOUND:
+        case INSTALL_CONFLICT:
+                return 422;
+        case INSTALL_NO_INDEX:
+        case INSTALL_BAD_WHEEL:
+                return 502;
+        case INSTALL_TIMEOUT:
+                return 504;
+        case INSTALL_TOO_LARGE:
+        case INSTALL_NO_SPACE:
+                return 507;
+        case INSTALL_ENDED:
+                return 404;
+        case INSTALL_UNAVAILABLE:
+        case _INSTALL_OUTCOMES:
+                return 503;
+        }
+        return 503;
+}
