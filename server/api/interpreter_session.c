@@ -6,10 +6,12 @@
 
 #include "jsontext/write.h"
 #include "kit/error.h"
+#include "pool/requirement.h"
 #include "server/api/plain_text.h"
 #include "server/api/session_exchange.h"
 
-/* Of names, one a line; a name that has passed requirement_parse() has no line break. */
+/* Of requirements, one a line. It is the home's, not a member's: these sessions are never copied.
+ */
 #define ASKED_FILE      "asked-packages"
 #define ASKED_BYTES_MAX (64U << 10)
 
@@ -71,6 +73,20 @@ static bool has_line(const Buffer *lines, Slice line) {
         return false;
 }
 
+/* A line break that is white space around a name, or in it, ends no line. */
+static int add_asked(Buffer *asked, Slice name) {
+        Requirement requirement;
+        int r;
+
+        if (requirement_parse(name, &requirement) ||
+            memchr(requirement.text.data, '\n', requirement.text.size) ||
+            has_line(asked, requirement.text) ||
+            asked->size + requirement.text.size + 1 > ASKED_BYTES_MAX)
+                return 0;
+        r = buffer_append(asked, requirement.text.data, requirement.text.size);
+        return r < 0 ? r : buffer_append(asked, "\n", 1);
+}
+
 static int write_asked(int record_fd, Slice added) {
         _autoclose_ int fd = openat(record_fd, ASKED_FILE,
                                     O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -90,13 +106,8 @@ int interpreter_add_packages(const Session *session, const Slice *names, size_t 
         JsonWriter writer = JSON_WRITER(ret_names);
         size_t before = asked.size;
 
-        for (size_t i = 0; r == 0 && i < n; i++) {
-                if (has_line(&asked, names[i]) || asked.size + names[i].size + 1 > ASKED_BYTES_MAX)
-                        continue;
-                r = buffer_append(&asked, names[i].data, names[i].size);
-                if (r == 0)
-                        r = buffer_append(&asked, "\n", 1);
-        }
+        for (size_t i = 0; r == 0 && i < n; i++)
+                r = add_asked(&asked, names[i]);
         if (r == 0 && asked.size > before)
                 r = write_asked(record_fd, slice_of(asked.data + before, asked.size - before));
         plain_text_write_lines(&writer, buffer_slice(&asked));

@@ -158,7 +158,7 @@ def test_every_curl_block_is_an_example():
 
 def routes():
     source = (ROOT / "server" / "route.c").read_text()
-    found = re.findall(r'\{"(GET|POST|PUT|DELETE)",\s*"([^"]+)"', source)
+    found = re.findall(r'\{"(GET|POST|PUT|DELETE)",\s*"(/[^"]*)"', source)
     assert len(found) > 8
     return found
 
