@@ -316,7 +316,8 @@ static int serve(CellMaker *maker) {
 }
 
 int cell_maker_main(int argc, char **argv) {
-        static CellMaker maker = {.socket_fd = -1, .proc_fd = -1, .root = {-1, -1}};
+        static CellMaker maker = {
+                .socket_fd = -1, .proc_fd = -1, .root = {.writable_fd = -1, .homes_fd = -1}};
         CellReport report = {.kind = CELLS_FAILED};
 
         log_set_name("cells");

@@ -113,7 +113,7 @@ static int check_apart(const char *where, const char *path, const char *place, c
 
 /* Runs have folders of their own there, or nothing at all, for good reasons. */
 static int check_place(const char *where, const char *path) {
-        static const char *const taken[] = {"/proc", "/sys", "/dev", "/work", "/tmp"};
+        static const char *const taken[] = {"/proc", "/sys", "/dev", "/work", "/packages", "/tmp"};
 
         if (strcmp(path, "/") == 0)
                 return options_complain(where, "/ would show the whole system to runs; name what "
