@@ -30,7 +30,9 @@ static void collect(Slot *slot, const Run *run, Collection *collection) {
 
         if (n == 0)
                 return;
-        if (slot->template->has_cell_folders)
+        if (slot->place)
+                work_fd = slot->place->member.work_fd;
+        else if (slot->template->has_cell_folders)
                 work_fd = cell_fd = cell_open_folder(&slot->cell, "work");
         if (work_fd < 0 || collect_files(work_fd, patterns, n, config->collect_files_max,
                                          config->collect_bytes_max, collection) < 0)
@@ -86,8 +88,12 @@ void slot_answer(Slot *slot) {
         result.n_files = collection.n_files;
         result.files_truncated = collection.truncated;
 
-        count_run(pool, verdict.status, slot->usage.wall_ns);
-        run->callbacks.done(run->data, &result);
+        session_on_answer(slot, run, facts.cause, &verdict, &result.session);
+        /* Its caller has gone, and it was counted then. */
+        if (!run->is_abandoned) {
+                count_run(pool, verdict.status, slot->usage.wall_ns);
+                run->callbacks.done(run->data, &result);
+        }
 
         collection_done(&collection);
         for (int i = 0; i < _RUN_STREAMS; i++)

@@ -326,7 +326,7 @@ static void judge(Template *template) {
 
 static Slot *choose(const Template *template) {
         for (int touched = 0; touched < 2; touched++) {
-                for (Slot *slot = slot_list_first(&template->idle[touched]); slot;
+                for (Slot *slot = slot_list_first(&template->runs.idle[touched]); slot;
                      slot = slot->next) {
                         if (slot->generation == template->zygote_generation)
                                 return slot;

@@ -68,8 +68,11 @@ static void on_usable(Slot *slot) {
         Cell *cell = &slot->cell;
 
         timer_clear(&slot->template->pool->timers, &cell->timer);
-        if (slot->template->has_cell_folders &&
-            cell_measure(cell, &cell->clean_bytes, &cell->clean_inodes) < 0)
+        /* Its session has ended while it was being made. */
+        if (slot->of_sessions && !slot->place)
+                slot_end_cell(slot);
+        else if (slot->template->has_cell_folders &&
+                 cell_measure(cell, &cell->clean_bytes, &cell->clean_inodes) < 0)
                 slot_end_cell(slot);
 }
 
@@ -134,6 +137,8 @@ static CellAction move_with(Slot *slot, CellEvent event, const CellReport *repor
         act(slot, move.action, report, fds);
         if (before != CELL_READY && move.next == CELL_READY && cell->state == CELL_READY)
                 on_usable(slot);
+        if (cell->state == CELL_ABSENT)
+                session_slot_try_free(slot);
         return move.action;
 }
 
@@ -169,6 +174,9 @@ static int ask(Slot *slot, CellMaker *maker, unsigned generation) {
         };
         int r;
 
+        if (slot->place)
+                (void) snprintf(command.home, sizeof(command.home), "%s",
+                                slot->place->shared->home.name);
         r = cell_maker_ask(maker, &command);
         if (r < 0)
                 return r;
@@ -177,14 +185,15 @@ static int ask(Slot *slot, CellMaker *maker, unsigned generation) {
         return 0;
 }
 
-void cells_refill(Template *template) {
+/* Returns false when no more can be asked for now. */
+static bool refill(Template *template, const SlotList *empty, CellMaker *maker,
+                   unsigned generation) {
         Pool *pool = template->pool;
-        unsigned generation;
-        CellMaker *maker = generation_maker(template, &generation);
 
-        if (!template->has_cells || !maker)
-                return;
-        for (Slot *slot = slot_list_first(&template->empty); slot; slot = slot->next) {
+        for (Slot *slot = slot_list_first(empty); slot; slot = slot->next) {
+                /* One of sessions waits for its cell, or for the copies in it, to go. */
+                if (slot->of_sessions && !slot->place)
+                        continue;
                 if (slot->cell.state == CELL_READY && slot->cell.generation != generation)
                         cell_move(slot, CELL_EV_END);
                 /* A sweep takes every unknown child for a stray, so none may be on its way. */
@@ -193,13 +202,24 @@ void cells_refill(Template *template) {
                         continue;
                 if (template->spawn_retry_ns > 0 && clock_now_ns() < template->spawn_retry_ns) {
                         pool_wake_at(pool, template->spawn_retry_ns);
-                        return;
+                        return false;
                 }
                 if (ask(slot, maker, generation) < 0) {
                         pool_wake_at(pool, clock_now_ns() + 100 * NS_PER_MS);
-                        return;
+                        return false;
                 }
         }
+        return true;
+}
+
+void cells_refill(Template *template) {
+        unsigned generation;
+        CellMaker *maker = generation_maker(template, &generation);
+
+        if (!template->has_cells || !maker)
+                return;
+        if (refill(template, &template->runs.empty, maker, generation))
+                (void) refill(template, &template->sessions.empty, maker, generation);
 }
 
 /* --- ending --- */
@@ -223,6 +243,11 @@ void slot_clean_cell(Slot *slot) {
 
         if (slot->cell.state != CELL_READY)
                 return;
+        if (slot->of_sessions) {
+                if (slot->n_guests == 0)
+                        slot_end_cell(slot);
+                return;
+        }
         if (template->has_cell_folders && slot->was_ready && !template->ends_cells)
                 r = cell_empty(&slot->cell, false);
         if (r < 0)
@@ -233,9 +258,10 @@ void slot_clean_cell(Slot *slot) {
 }
 
 void cells_lose(Template *template, unsigned generation) {
-        for (unsigned i = 0; template->has_cells && i < template->config->workers; i++) {
-                Slot *slot = &template->slots[i];
+        unsigned position = 0;
+        Slot *slot;
 
+        while (template->has_cells && (slot = template_next_slot(template, &position))) {
                 if (slot->cell.generation == generation)
                         cell_move(slot, CELL_EV_LOST);
         }

@@ -138,9 +138,10 @@ void generation_start(Template *template) {
 /* Slots whose worker the dead zygote was asked for, and had not reported. If it was forked all the
  * same, it finds its pipes closed and ends; the sweep waits for it. */
 static void release_unreported(Template *template, unsigned generation) {
-        for (unsigned i = 0; i < template->config->workers; i++) {
-                Slot *slot = &template->slots[i];
+        unsigned position = 0;
+        Slot *slot;
 
+        while ((slot = template_next_slot(template, &position))) {
                 if (slot->state == SLOT_EMPTY || slot->spawn_reported ||
                     slot->generation != generation)
                         continue;
@@ -246,9 +247,10 @@ void generation_on_spawn_timer(Template *template) {
 }
 
 void generation_refuse(Template *template, const char *why) {
-        for (unsigned i = 0; i < template->config->workers; i++) {
-                Slot *slot = &template->slots[i];
+        unsigned position = 0;
+        Slot *slot;
 
+        while ((slot = template_next_slot(template, &position))) {
                 if (slot->generation == template->zygote_generation && slot->state != SLOT_EMPTY &&
                     slot->state != SLOT_QUARANTINED)
                         slot_move(slot, SLOT_EV_RETIRE);

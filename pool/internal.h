@@ -3,6 +3,7 @@
  * internal: what the files of the pool share, and nobody else sees.
  *
  *     pool.c        life, the descriptor, what a caller may ask
+ *     pool_slots.c  the table of slots: which there are, what they begin and end with
  *     queue.c       runs that wait
  *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
  *     obstacle.c    what keeps workers from being made, and how long to wait then
@@ -14,6 +15,7 @@
  *     run_watch.c   looks after one run while it runs: its streams, its limits
  *     retire.c      how a worker leaves its slot, and the slot is made empty
  *     answer.c      turns what came of a run into its result
+ *     session*.c    sessions; see session_internal.h
  */
 
 #include "kit/clock.h"
@@ -25,6 +27,7 @@
 #include "pool/output.h"
 #include "pool/pool.h"
 #include "pool/result.h"
+#include "pool/session_internal.h"
 #include "pool/slot.h"
 #include "pool/timer.h"
 #include "pool/verdict.h"
@@ -40,13 +43,29 @@ typedef struct SlotList {
         unsigned n;
 } SlotList;
 
+/* Slots of one kind of a template: those for runs without a session, or those of sessions. */
+typedef struct SlotSet {
+        SlotList empty, idle[2]; /* idle: untouched, touched */
+        unsigned n_states[_SLOT_STATES];
+} SlotSet;
+
+typedef struct Place Place;
+
 /* One accepted run, from pool_submit() to its callback. */
 struct Run {
         Pool *pool;
         Template *template;
-        Slot *slot;           /* NULL while it waits */
-        Run *previous, *next; /* in the template's queue */
-        Buffer message;       /* the frames for the worker */
+        Slot *slot;             /* NULL while it waits */
+        Run *previous, *next;   /* in the template's queue, or in its session's */
+        Session *session;       /* NULL: none, or it has ended or been reset meanwhile */
+        uint64_t number;        /* in its session, from 1 */
+        const char *began_anew; /* RunInSession */
+        bool is_in_session;     /* or was */
+        bool is_cancelled;      /* its session has ended, and it waits to be answered so */
+        bool is_refused;        /* … or it has waited too long, likewise */
+        bool is_abandoned;      /* nobody wants its answer any more */
+        bool interrupt_first;
+        Buffer message; /* the frames for the worker */
         RunCallbacks callbacks;
         void *data;
         RunLimits limits;
@@ -88,6 +107,23 @@ struct Slot {
         uint64_t disk_answer;    /* set by the janitor's thread: bytes + 1 */
         uint64_t disk_asked_ns;  /* 0: no question is open */
         uint64_t disk_asked_run; /* started_ns of the run the question was about */
+
+        /* What only slots of sessions have (session_internal.h): */
+        bool of_sessions;
+        bool is_free;  /* in the pool's list, of no template */
+        bool is_spare; /* its worker waits for a session to be made */
+        bool answers;  /* its run is being answered: no other one is handed over meanwhile */
+        bool is_deaf;  /* it has closed its result pipe while it was held */
+        Session *session;
+        Place *place;                    /* its files; NULL: free, or waiting for its cell to go */
+        Slot *host;                      /* a copy: whose cell it lives in */
+        unsigned n_guests;               /* copies that live in its cell */
+        uint64_t baseline_cpu_ns;        /* of its process when it was ready … */
+        uint64_t life_cpu_ns;            /* … and after its last run */
+        uint64_t look_ns, looked_cpu_ns; /* between two looks while held; CPU time at the last */
+        uint64_t interrupt_ns;           /* when KeyboardInterrupt was asked for; 0: it was not */
+        uint64_t interrupt_kill_ns;      /* its process is killed then */
+        bool interrupt_sent;
 };
 
 struct Template {
@@ -98,9 +134,9 @@ struct Template {
         bool has_cells;        /* its workers live in cells … */
         bool has_cell_folders; /* … in which their files are, too */
         bool ends_cells;       /* a cell is not kept after a run: something may still run in it */
-        Slot *slots;
-        SlotList empty, idle[2]; /* idle: untouched, touched */
-        unsigned n_states[_SLOT_STATES];
+        SlotSet runs, sessions;
+        unsigned n_session_spares; /* slots that hold one, or will */
+        bool session_turn; /* a session's worker is made next, where runs wait for others, too */
         Run *queue_first, *queue_last;
         unsigned n_queued;
         Timer queue_timer; /* the deadline of queue_first */
@@ -141,6 +177,9 @@ struct Pool {
         Template *templates;
         Slot *slots;
         unsigned n_slots, n_queued, n_busy, n_touching;
+        SlotList free_slots; /* of sessions */
+        Sessions sessions;
+        Chores *chores;
         unsigned n_cores;
         pid_t adopted[POOL_ADOPTED_MAX]; /* 0: none */
         bool draining, sweep_wanted;
@@ -157,7 +196,8 @@ typedef enum TimerOwner {
         TIMER_ZYGOTE,
         TIMER_SPAWN,
         TIMER_SWEEP,
-        TIMER_QUIET
+        TIMER_QUIET,
+        TIMER_SESSION,
 } TimerOwner;
 
 static inline uint32_t timer_what(TimerOwner owner, unsigned index) {
@@ -175,6 +215,9 @@ typedef enum Source {
         SOURCE_KEEPER,
         SOURCE_ZYGOTE, /* index: template; extra: generation */
         SOURCE_MAKER,  /* likewise */
+        SOURCE_CHORES,
+        SOURCE_CONTROL,  /* the control socket of a session's worker */
+        SOURCE_LISTENER, /* its seccomp listener */
 } Source;
 
 static inline uint64_t source_data(Source source, unsigned index, unsigned extra) {
@@ -184,12 +227,28 @@ static inline uint64_t source_data(Source source, unsigned index, unsigned extra
 /* Watches a descriptor for reading (or writing, for SOURCE_REQUEST). */
 _must_check_ int pool_watch(Pool *pool, int fd, Source source, unsigned index, unsigned extra);
 void pool_unwatch(Pool *pool, int fd);
+/* The set that a slot is counted in. */
+static inline SlotSet *slot_set(Slot *slot) {
+        return slot->of_sessions ? &slot->template->sessions : &slot->template->runs;
+}
+
 /* Another turn no later than that. */
 void pool_wake_at(Pool *pool, uint64_t ns);
 /* The layers that workers of a template take. */
 LayerMask template_layers(const Pool *pool, const TemplateConfig *config);
 /* How many tasks, which are threads and processes, a worker of it may have with all it starts. */
 unsigned template_tasks(const Template *template);
+
+/* pool_slots.c */
+_must_check_ int slots_new(Pool *pool);
+/* Runs in flight get no callback any more: who frees the pool has drained it, or wants to go at
+ * once. */
+void slots_free(Pool *pool);
+/* The slots of a template, of both kinds: NULL after the last; *position starts at 0. */
+Slot *template_next_slot(const Template *template, unsigned *position);
+/* How many slots there are for sessions. */
+unsigned session_slots(const PoolConfig *config);
+void timer_init(Timer *timer, TimerOwner owner, unsigned index);
 
 /* queue.c */
 _must_check_ int run_new(Pool *pool, const RunRequest *request, Run **ret_run);

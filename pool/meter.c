@@ -49,6 +49,10 @@ uint64_t meter_cpu_ns(const Meter *meter) {
         return now_ns > meter->start_cpu_ns ? now_ns - meter->start_cpu_ns : 0;
 }
 
+uint64_t meter_life_cpu_ns(const Meter *meter) {
+        return meter->status_fd < 0 ? 0 : read_clock(meter->clock);
+}
+
 /* The number after a line's name, 0 if there is no such line. */
 static uint64_t line_number(const char *text, const char *name) {
         const char *found = strstr(text, name);

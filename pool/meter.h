@@ -37,6 +37,9 @@ void meter_start(Meter *meter);
  * for. */
 uint64_t meter_cpu_ns(const Meter *meter);
 
+/* … since the process began; 0 when there is none. */
+uint64_t meter_life_cpu_ns(const Meter *meter);
+
 /* Zeroes when the process is gone. */
 MemoryReading meter_memory(const Meter *meter);
 

@@ -54,79 +54,11 @@ LayerMask template_layers(const Pool *pool, const TemplateConfig *config) {
 
 /* --- life --- */
 
-static void init_timer(Timer *timer, TimerOwner owner, unsigned index) {
-        *timer = (Timer){.position = TIMER_OFF, .what = timer_what(owner, index)};
-}
-
-static int init_slot(Pool *pool, Template *template, unsigned number) {
-        Slot *slot = &pool->slots[number];
-        bool drops = template->layers & layer_bit(LAYER_UID);
-        int r;
-
-        *slot = (Slot){
-                .number = number,
-                .template = template,
-                .uid = drops ? pool->config.worker_uid_base + number : 0,
-                .worker = WORKER_NONE,
-                .folders = SLOT_FOLDERS_NONE,
-                .cell = CELL_NONE,
-                .cgroup = SLOT_CGROUP_NONE,
-                .spawn_reported = true,
-        };
-        init_timer(&slot->timer, TIMER_SLOT, number);
-        init_timer(&slot->cell.timer, TIMER_CELL, number);
-        result_reader_init(&slot->result, pool->config.value_bytes_max);
-        slot->result.worker_stays = template->config->recycle == RECYCLE_RESET;
-        slot_list_push(&template->empty, slot);
-        template->n_states[SLOT_EMPTY]++;
-        r = slot_make_cgroup(slot);
-        if (r < 0 || template->has_cell_folders)
-                return r;
-        return workspace_make_slot(&pool->workspace, number, slot->uid, &slot->folders);
-}
-
-static void init_template(Pool *pool, Template *template, unsigned index, Slot *slots) {
-        const TemplateConfig *config = &pool->config.templates[index];
-        LayerMask layers = template_layers(pool, config);
-
-        *template = (Template){
-                .pool = pool,
-                .index = index,
-                .config = config,
-                .layers = layers,
-                .has_cells = isolation_has_cells(layers),
-                .has_cell_folders = layers & layer_bit(LAYER_MOUNT_NAMESPACE),
-                .slots = slots,
-        };
-        template->ends_cells = template->has_cells &&
-                               (config->subprocesses || !(layers & layer_bit(LAYER_SECCOMP)));
-        init_timer(&template->queue_timer, TIMER_QUEUE, index);
-        init_timer(&template->zygote_timer, TIMER_ZYGOTE, index);
-        init_timer(&template->spawn_timer, TIMER_SPAWN, index);
-}
-
-static int init_templates(Pool *pool) {
-        unsigned number = 0;
-        int r;
-
-        for (size_t i = 0; i < pool->config.n_templates; i++) {
-                Template *template = &pool->templates[i];
-
-                init_template(pool, template, (unsigned) i, &pool->slots[number]);
-                for (unsigned j = 0; j < template->config->workers; j++) {
-                        r = init_slot(pool, template, number++);
-                        if (r < 0)
-                                return r;
-                }
-        }
-        return 0;
-}
-
 static int init_descriptors(Pool *pool) {
         int r;
 
-        r = timer_heap_init(&pool->timers,
-                            pool->n_slots * 2 + (uint32_t) pool->config.n_templates * 3 + 2);
+        r = timer_heap_init(&pool->timers, pool->n_slots * 2 + pool->sessions.n_max +
+                                                   (uint32_t) pool->config.n_templates * 3 + 2);
         if (r < 0)
                 return r;
         pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -150,14 +82,19 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
         pool->cgroups = CGROUP_TREE_NONE;
         pool->targets = CANARY_TARGETS_NONE;
         pool->n_cores = n_cores > 0 ? (unsigned) n_cores : 1;
-        init_timer(&pool->sweep_timer, TIMER_SWEEP, 0);
-        init_timer(&pool->quiet_timer, TIMER_QUIET, 0);
+        timer_init(&pool->sweep_timer, TIMER_SWEEP, 0);
+        timer_init(&pool->quiet_timer, TIMER_QUIET, 0);
         for (size_t i = 0; i < config->n_templates; i++)
                 pool->n_slots += config->templates[i].workers;
         if (pool->n_slots == 0 || pool->n_slots > SLOTS_MAX)
                 return raise_error(-EINVAL,
                                    "the templates have %u workers together; 1 to %d are possible",
                                    pool->n_slots, SLOTS_MAX);
+        if (session_slots(config) > 0) {
+                pool->n_slots += session_slots(config);
+                /* What an earlier server has left may be more than this one is to make. */
+                pool->sessions.n_max = SESSIONS_MAX + HOMES_MAX;
+        }
 
         pool->slots = calloc(pool->n_slots, sizeof(*pool->slots));
         pool->templates = calloc(config->n_templates, sizeof(*pool->templates));
@@ -174,7 +111,9 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
         if (r == 0)
                 r = cgroups_open(pool);
         if (r == 0)
-                r = init_templates(pool);
+                r = slots_new(pool);
+        if (r == 0)
+                r = sessions_open(pool);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < config->n_templates; i++)
@@ -184,22 +123,6 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
                 return r;
         *ret_pool = take_ptr(pool);
         return 0;
-}
-
-/* Runs in flight get no callback any more: who frees the pool has drained it, or wants to go at
- * once. */
-static void free_slot(Slot *slot) {
-        slot_free_cell(slot);
-        if (slot->worker.pid > 0) {
-                worker_kill(&slot->worker);
-                (void) waitpid(slot->worker.pid, NULL, 0);
-        }
-        slot->run = run_free(slot->run);
-        for (int i = 0; i < _RUN_STREAMS; i++)
-                output_done(&slot->output[i]);
-        result_reader_done(&slot->result);
-        worker_close(&slot->worker);
-        slot_folders_close(&slot->folders);
 }
 
 /* Whoever is still our child when zygotes and workers are gone is a stray; keepers are by now, too.
@@ -226,12 +149,11 @@ Pool *pool_free(Pool *pool) {
                 while (template->queue_first)
                         run_free(queue_pop(template));
         }
-        for (unsigned i = 0; pool->slots && i < pool->n_slots; i++) {
-                if (pool->slots[i].template)
-                        free_slot(&pool->slots[i]);
-        }
+        slots_free(pool);
         if (pool->templates && pool->slots && pool->timers.timers)
                 wait_for_strays(pool);
+        pool->chores = chores_free(pool->chores);
+        sessions_close(pool);
         cgroups_close(pool);
         canary_close(&pool->targets);
         workspace_close(&pool->workspace);
@@ -268,6 +190,9 @@ static void on_timer(Pool *pool, const Timer *timer, uint64_t now_ns) {
         case TIMER_SPAWN:
                 generation_on_spawn_timer(&pool->templates[index]);
                 break;
+        case TIMER_SESSION:
+                session_on_timer(pool->sessions.by_index[index], now_ns);
+                break;
         case TIMER_SWEEP:
         case TIMER_QUIET:
                 /* Their work is done at the end of every turn. */
@@ -303,6 +228,12 @@ static void on_event(Pool *pool, const struct epoll_event *event) {
         case SOURCE_MAKER:
                 generation_on_cells(&pool->templates[index], (unsigned) event->data.u64);
                 break;
+        case SOURCE_CHORES:
+                chores_dispatch(pool->chores);
+                break;
+        case SOURCE_CONTROL:
+        case SOURCE_LISTENER:
+                break;
         case SOURCE_ZYGOTE:
                 generation_on_report(&pool->templates[index], (unsigned) event->data.u64);
                 break;
@@ -313,6 +244,8 @@ static void on_event(Pool *pool, const struct epoll_event *event) {
 static void settle_pool(Pool *pool) {
         if (pool->sweep_wanted)
                 spares_sweep(pool);
+        if (pool->sessions.is_open)
+                sessions_settle(pool);
         for (size_t i = 0; i < pool->config.n_templates; i++) {
                 canary_check(&pool->templates[i]);
                 spares_assign(&pool->templates[i]);
@@ -352,7 +285,7 @@ int pool_submit(Pool *pool, const RunRequest *request, const RunCallbacks *callb
                 return POOL_E_DRAINING;
         /* A run that finds a worker does not wait, however many wait for other templates. */
         if (pool->n_queued >= pool->config.queue_max &&
-            pool->templates[request->template].n_states[SLOT_IDLE] == 0) {
+            pool->templates[request->template].runs.n_states[SLOT_IDLE] == 0) {
                 pool->counters.refused++;
                 return POOL_E_QUEUE_FULL;
         }
@@ -369,6 +302,10 @@ int pool_submit(Pool *pool, const RunRequest *request, const RunCallbacks *callb
 
 void pool_cancel(Pool *pool, Run *run) {
         pool->counters.runs[RUN_CANCELLED]++;
+        if (run->is_in_session) {
+                session_cancel(run);
+                return;
+        }
         if (run->slot) {
                 slot_move(run->slot, SLOT_EV_CANCEL);
                 return;

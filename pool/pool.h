@@ -40,6 +40,9 @@ typedef struct PoolConfig {
                                         SESSIONS_MAX */
         unsigned session_queue_max;  /* runs of one session that may wait */
         bool sessions_evict;         /* else a session too many is refused */
+        uint64_t session_disk_mb;    /* the most that the limits of a session say */
+        uint64_t interrupt_grace_ms; /* a run that goes on for so long after KeyboardInterrupt is
+                                        killed, with its session's process */
         uint64_t value_bytes_max;    /* cap of a value, of a display, of the variables document */
         uint64_t collect_bytes_max;  /* of all collected files of a run together */
         unsigned collect_files_max;
@@ -115,6 +118,7 @@ typedef struct TemplateState {
         unsigned workers;     /* slots */
         unsigned starting, idle, touched, busy, retiring; /* of these; touched are among the idle */
         unsigned queued;
+        unsigned session_spares; /* ready for sessions to be made */
 } TemplateState;
 
 void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_state);

@@ -29,7 +29,7 @@ unsigned pool_retry_after_s(const Pool *pool) {
 }
 
 bool pool_is_idle(const Pool *pool) {
-        return pool->n_queued == 0 && pool->n_busy == 0;
+        return pool->n_queued + pool->sessions.n_queued == 0 && pool->n_busy == 0;
 }
 
 bool pool_is_ready(const Pool *pool) {
@@ -38,8 +38,8 @@ bool pool_is_ready(const Pool *pool) {
 
                 /* A template whose workers are all being replaced is ready still. */
                 if (!template->was_ready || template->canary.proven == 0 ||
-                    (!template->has_run && template->n_states[SLOT_IDLE] == 0 &&
-                     template->n_states[SLOT_TOUCHING] == 0))
+                    (!template->has_run && template->runs.n_states[SLOT_IDLE] == 0 &&
+                     template->runs.n_states[SLOT_TOUCHING] == 0))
                         return false;
         }
         return true;
@@ -48,7 +48,7 @@ bool pool_is_ready(const Pool *pool) {
 void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_state) {
         const Template *template = &pool->templates[index];
         const Canary *canary = &template->canary;
-        const unsigned *n = template->n_states;
+        const unsigned *n = template->runs.n_states;
 
         *ret_state = (TemplateState){
                 .ready = template->zygote && canary->proven == template->zygote_generation,
@@ -68,15 +68,22 @@ void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_st
                 .workers = template->config->workers,
                 .starting = n[SLOT_STARTING],
                 .idle = n[SLOT_IDLE] + n[SLOT_TOUCHING],
-                .touched = template->idle[1].n,
+                .touched = template->runs.idle[1].n,
                 .busy = n[SLOT_BUSY],
                 .retiring = n[SLOT_RETIRING],
                 .queued = template->n_queued,
+                .session_spares = template->sessions.n_states[SLOT_IDLE],
         };
 }
 
 void pool_counters(const Pool *pool, PoolCounters *ret_counters) {
         *ret_counters = pool->counters;
-        ret_counters->queued = pool->n_queued;
+        ret_counters->queued = pool->n_queued + pool->sessions.n_queued;
+        ret_counters->sessions = pool->sessions.n;
+        ret_counters->sessions_lost = pool->sessions.n_lost;
         ret_counters->busy = pool->n_busy;
+}
+
+Chores *pool_chores(const Pool *pool) {
+        return pool->chores;
 }

@@ -65,6 +65,11 @@ void slot_release(Slot *slot) {
         slot->touched = false;
         slot_forget_out_of_memory(slot);
         slot_clean_cell(slot);
+        if (slot->of_sessions) {
+                slot->was_ready = false;
+                session_slot_release(slot);
+                return;
+        }
         r = template->has_cell_folders ? 0 : empty_folders(slot);
         if (is_shortage(r)) {
                 log_warning("slot %u waits for folders: %s", slot->number, strerror(-r));

@@ -42,13 +42,20 @@ static void give_back(Slot *slot) {
 
         slot->run = NULL;
         run->slot = NULL;
-        queue_push_front(run);
+        if (run->session)
+                session_queue_push_front(run);
+        else
+                queue_push_front(run);
         slot_move(slot, SLOT_EV_CANCEL);
 }
 
 bool slot_take_back_unread(Slot *slot) {
+        const Run *run = slot->run;
         int unread;
 
+        /* Nobody wants it any more. */
+        if (run->is_in_session && (!run->session || run->is_abandoned))
+                return false;
         /* The pipe keeps what was written as long as one end is open. The copy may be gone already:
          * then more was read than a pipe can hold. */
         if (slot->message_sent > slot->run->message.size ||
@@ -259,7 +266,17 @@ void slot_check_limits(Slot *slot, uint64_t now_ns) {
                 slot_end_run(slot, slot->cause);
                 return;
         }
-        if (now_ns >= slot->wall_deadline_ns) {
+        if (slot->session) {
+                VerdictCause cause = session_check_limits(slot, now_ns);
+
+                if (cause != CAUSE_NONE) {
+                        slot_end_run(slot, cause);
+                        return;
+                }
+        }
+        /* One that is interrupted first has a little longer. */
+        if (now_ns >= slot->wall_deadline_ns &&
+            !(slot->run->interrupt_first && slot->interrupt_ns != 0)) {
                 slot_end_run(slot, CAUSE_WALL);
                 return;
         }
@@ -271,7 +288,7 @@ void slot_check_limits(Slot *slot, uint64_t now_ns) {
                 slot_end_run(slot, CAUSE_MEMORY);
                 return;
         }
-        if (overruns_disk(slot, now_ns)) {
+        if (!slot->of_sessions && overruns_disk(slot, now_ns)) {
                 slot_end_run(slot, CAUSE_DISK);
                 return;
         }
@@ -285,9 +302,11 @@ void slot_check_limits(Slot *slot, uint64_t now_ns) {
                 next_ns = (cpu_limit_ns - cpu_ns) / pool->n_cores;
         if (next_ns < LOOK_MIN_NS)
                 next_ns = LOOK_MIN_NS;
-        if (slot->wall_deadline_ns - now_ns < next_ns)
+        if (slot->wall_deadline_ns > now_ns && slot->wall_deadline_ns - now_ns < next_ns)
                 next_ns = slot->wall_deadline_ns - now_ns;
+        next_ns = session_next_look_ns(slot, now_ns, next_ns);
         timer_set(&pool->timers, &slot->timer, now_ns + next_ns);
+        session_press_interrupt(slot, now_ns);
 }
 
 void slot_take_usage(Slot *slot) {

@@ -10,6 +10,8 @@
  *     TOUCHING  idle, and writing to the pages that heavy runs dirty
  *     PROBING   a canary: it tries to break out, says what came of it, and ends
  *     BUSY      has been given one run, whose caller waits
+ *     HELD      belongs to a session, whose variables it has, and waits for the next run of it
+ *     FORKING   held, and making a copy of itself
  *     RETIRING  condemned and killed; its pipes are closed, so nothing that it says is heard any
  *               more
  *     QUARANTINED  could not be made empty again; never used
@@ -25,6 +27,8 @@ typedef enum SlotState {
         SLOT_TOUCHING,
         SLOT_PROBING,
         SLOT_BUSY,
+        SLOT_HELD,
+        SLOT_FORKING,
         SLOT_RETIRING,
         SLOT_QUARANTINED,
         _SLOT_STATES,
@@ -38,8 +42,12 @@ typedef enum SlotEvent {
         SLOT_EV_PROBE,     /* it has been chosen for a canary */
         SLOT_EV_PROBED,    /* it says what came of its attempts */
         SLOT_EV_ASSIGN,    /* a run has been chosen for it */
+        SLOT_EV_HOLD,      /* a session takes it */
+        SLOT_EV_FORK,      /* it has been told to copy itself */
+        SLOT_EV_FORKED,    /* it says that it has, or could not */
         SLOT_EV_END,       /* the run's last frame has come, and the worker is to die */
-        SLOT_EV_END_KEPT,  /* … and the worker stays */
+        SLOT_EV_END_KEPT,  /* … and the worker stays, to be made new */
+        SLOT_EV_END_HELD,  /* … and the worker stays as it is, in its session */
         SLOT_EV_VIOLATION, /* it sent what it may not send in this state */
         SLOT_EV_DEADLINE,  /* the time that this state may last is over, or a limit has been overrun
                             */
@@ -61,7 +69,10 @@ typedef enum SlotAction {
         SLOT_SEND_RUN,
         SLOT_ANSWER_AND_KILL,
         SLOT_ANSWER_AND_KEEP,
+        SLOT_ANSWER_AND_HOLD,
         SLOT_ANSWER_AND_RELEASE, /* it is dead already */
+        SLOT_HOLD,               /* arm the first look between runs */
+        SLOT_SEND_FORK,          /* arm the deadline of the copy */
         SLOT_KILL,
         SLOT_RELEASE,  /* close, empty, free */
         SLOT_COMPLAIN, /* killed, and still not gone */

@@ -51,9 +51,9 @@ static Slot *first_trusted(const SlotList *list) {
 
 /* The worker that was ready last is the warmest in the caches. */
 static Slot *choose_idle(const Template *template, bool heavy) {
-        Slot *slot = first_trusted(&template->idle[heavy]);
+        Slot *slot = first_trusted(&template->runs.idle[heavy]);
 
-        return slot ? slot : first_trusted(&template->idle[!heavy]);
+        return slot ? slot : first_trusted(&template->runs.idle[!heavy]);
 }
 
 void spares_assign(Template *template) {
@@ -101,7 +101,9 @@ SpawnCommand spares_command(const Slot *slot) {
                 command.flags |= SPAWN_SUBPROCESSES;
         if (slot->uid != 0 || slot->cell.fds[CELL_FD_USER_NAMESPACE] >= 0)
                 command.tasks = template_tasks(template);
-        if (!template->has_cell_folders)
+        if (slot->of_sessions)
+                session_spawn_command(slot, &command);
+        else if (!template->has_cell_folders)
                 (void) snprintf(command.directory, sizeof(command.directory), "%s/%u",
                                 template->pool->workspace.path, slot->number);
         return command;
@@ -109,16 +111,30 @@ SpawnCommand spares_command(const Slot *slot) {
 
 /* Else there was no room for them when the last worker had ended. */
 static bool has_folders(const Slot *slot) {
-        return slot->template->has_cell_folders ||
+        return slot->template->has_cell_folders || slot->of_sessions ||
                (slot->folders.directory_fd >= 0 && slot->folders.work_fd >= 0 &&
                 slot->folders.tmp_fd >= 0);
 }
 
+/* Of a session that waits; or, if there is none, of a spare to be. */
+static Slot *choose_empty_of_sessions(const Template *template) {
+        Slot *spare = NULL;
+
+        for (Slot *slot = slot_list_first(&template->sessions.empty); slot; slot = slot->next) {
+                if (!slot->place || !slot_has_cell(slot))
+                        continue;
+                if (slot->session)
+                        return slot;
+                spare = slot;
+        }
+        return spare;
+}
+
 /* A slot that cannot get its folders yet keeps no other one waiting. NULL: none has a cell. */
-static Slot *choose_empty(const Template *template) {
+static Slot *choose_empty_of_runs(const Template *template) {
         Slot *other = NULL;
 
-        for (Slot *slot = slot_list_first(&template->empty); slot; slot = slot->next) {
+        for (Slot *slot = slot_list_first(&template->runs.empty); slot; slot = slot->next) {
                 if (!slot_has_cell(slot))
                         continue;
                 if (has_folders(slot))
@@ -128,11 +144,25 @@ static Slot *choose_empty(const Template *template) {
         return other;
 }
 
+/* Sessions that wait, and runs that wait, take turns; spares of sessions are made last. */
+static Slot *choose_empty(Template *template) {
+        Slot *of_runs = choose_empty_of_runs(template);
+        Slot *of_sessions =
+                template->sessions.empty.n > 0 ? choose_empty_of_sessions(template) : NULL;
+
+        if (!of_runs || !of_sessions)
+                return of_runs ? of_runs : of_sessions;
+        if (!of_sessions->session)
+                return of_runs;
+        template->session_turn = !template->session_turn || template->n_queued == 0;
+        return template->session_turn ? of_sessions : of_runs;
+}
+
 static int prepare_folders(Slot *slot) {
         Workspace *workspace = &slot->template->pool->workspace;
         SlotFolders *folders = &slot->folders;
 
-        if (slot->template->has_cell_folders)
+        if (slot->template->has_cell_folders || slot->of_sessions)
                 return 0;
         if (!has_folders(slot))
                 return workspace_remake_slot(workspace, slot->number, slot->uid, folders);
@@ -152,7 +182,8 @@ static void add_place(const Slot *slot, SpawnCommand *command, int fds[_SPAWN_FD
                 [CELL_FD_DIRECTORY] = SPAWN_FD_DIRECTORY,
         };
 
-        fds[SPAWN_FD_DIRECTORY] = slot->folders.directory_fd;
+        fds[SPAWN_FD_DIRECTORY] = slot->of_sessions ? slot->place->shared->home.directory_fd
+                                                    : slot->folders.directory_fd;
         for (int i = 0; i < _CELL_FDS; i++) {
                 if (slot->cell.fds[i] < 0)
                         continue;
@@ -177,6 +208,15 @@ static int spawn(Slot *slot) {
         r = worker_open(&slot->worker, fds);
         if (r < 0)
                 return r;
+        if (slot->of_sessions) {
+                r = worker_open_control(&slot->worker, &fds[SPAWN_FD_CONTROL]);
+                if (r < 0) {
+                        worker_close(&slot->worker);
+                        close_child_fds(fds);
+                        return r;
+                }
+                command.optional_fds |= 1U << SPAWN_FD_CONTROL;
+        }
         add_place(slot, &command, fds);
         slot_add_cgroup(slot, &command, fds);
         r = zygote_spawn(template->zygote, &command, fds);
@@ -203,8 +243,9 @@ static int spawn(Slot *slot) {
 
 /* As many as this may be out of service at once because they are old. */
 static unsigned retire_room(const Template *template) {
-        unsigned away = template->n_states[SLOT_EMPTY] + template->n_states[SLOT_STARTING] +
-                        template->n_states[SLOT_RETIRING] + template->n_states[SLOT_PROBING];
+        unsigned away =
+                template->runs.n_states[SLOT_EMPTY] + template->runs.n_states[SLOT_STARTING] +
+                template->runs.n_states[SLOT_RETIRING] + template->runs.n_states[SLOT_PROBING];
         unsigned most = (template->config->workers + 3) / 4;
 
         /* One makes room for the canary. */
@@ -214,21 +255,27 @@ static unsigned retire_room(const Template *template) {
         return away < most ? most - away : 0;
 }
 
+static void retire_old_of(const Template *template, const SlotList *idle, unsigned *room) {
+        Slot *next, *slot = slot_list_first(idle);
+
+        for (; slot && *room > 0; slot = next) {
+                next = slot->next;
+                if (slot->generation == template->zygote_generation)
+                        continue;
+                slot_move(slot, SLOT_EV_RETIRE);
+                --*room;
+        }
+}
+
 /* Idle workers of an older generation make room as long as enough others are there. */
 static void retire_old(Template *template) {
         unsigned room = retire_room(template);
 
-        for (int touched = 0; touched < 2; touched++) {
-                Slot *next, *slot = slot_list_first(&template->idle[touched]);
-
-                for (; slot && room > 0; slot = next) {
-                        next = slot->next;
-                        if (slot->generation == template->zygote_generation)
-                                continue;
-                        slot_move(slot, SLOT_EV_RETIRE);
-                        room--;
-                }
-        }
+        for (int touched = 0; touched < 2; touched++)
+                retire_old_of(template, &template->runs.idle[touched], &room);
+        /* Spares of sessions: when the new ones will be trusted. */
+        room = template->canary.proven == template->zygote_generation;
+        retire_old_of(template, &template->sessions.idle[0], &room);
 }
 
 /*
@@ -238,31 +285,34 @@ static void retire_old(Template *template) {
  */
 static void touch(Template *template) {
         Pool *pool = template->pool;
-        unsigned filled = template->n_states[SLOT_IDLE] + template->n_states[SLOT_BUSY];
-        unsigned usable = template->config->workers - template->n_states[SLOT_QUARANTINED];
+        unsigned filled = template->runs.n_states[SLOT_IDLE] + template->runs.n_states[SLOT_BUSY];
+        unsigned usable = template->config->workers - template->runs.n_states[SLOT_QUARANTINED];
         uint64_t now_ns;
 
-        if (template->idle[1].n >= template->config->touched || template->idle[0].n == 0 ||
-            filled < usable || pool->n_touching > 0 || pool->n_busy + 1 > pool->n_cores)
+        if (template->runs.idle[1].n >= template->config->touched ||
+            template->runs.idle[0].n == 0 || filled < usable || pool->n_touching > 0 ||
+            pool->n_busy + 1 > pool->n_cores)
                 return;
         now_ns = clock_now_ns();
         if (now_ns < pool->last_activity_ns + QUIET_NS) {
                 pool_wake_at(pool, pool->last_activity_ns + QUIET_NS);
                 return;
         }
-        slot_move(slot_list_first(&template->idle[0]), SLOT_EV_TOUCH);
+        slot_move(slot_list_first(&template->runs.idle[0]), SLOT_EV_TOUCH);
 }
 
 void spares_refill(Template *template) {
         Pool *pool = template->pool;
 
+        if (pool->sessions.is_open)
+                session_spares_refill(template);
         cells_refill(template);
         if (!template->zygote)
                 return;
         retire_old(template);
         /* A sweep takes every unknown child for a stray, so none may be on its way meanwhile. */
         while (template->outstanding < OUTSTANDING_MAX && !pool->sweep_wanted &&
-               template->empty.n > 0) {
+               template->runs.empty.n + template->sessions.empty.n > 0) {
                 uint64_t now_ns = clock_now_ns();
                 Slot *slot;
 

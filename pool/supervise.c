@@ -29,18 +29,34 @@ static uint64_t start_timeout_ns(const Pool *pool) {
 
 /* --- the actions --- */
 
+static void unwatch_streams(Slot *slot) {
+        if (!slot->streams_watched)
+                return;
+        for (int i = 0; i < _RUN_STREAMS; i++) {
+                if (slot->worker.stream_fds[i] >= 0)
+                        pool_unwatch(slot->template->pool, slot->worker.stream_fds[i]);
+        }
+        slot->streams_watched = false;
+}
+
 static void keep_worker(Slot *slot) {
         Pool *pool = slot->template->pool;
 
         slot_answer(slot);
         slot_forget_out_of_memory(slot);
         timer_set(&pool->timers, &slot->timer, clock_now_ns() + start_timeout_ns(pool));
-        if (slot->streams_watched) {
-                for (int i = 0; i < _RUN_STREAMS; i++)
-                        if (slot->worker.stream_fds[i] >= 0)
-                                pool_unwatch(pool, slot->worker.stream_fds[i]);
-                slot->streams_watched = false;
-        }
+        unwatch_streams(slot);
+}
+
+/* What it writes from now on is nobody's, and a watched stream would be readable for ever. */
+static void hold_worker(Slot *slot) {
+        unwatch_streams(slot);
+        session_arm_look(slot);
+        slot_answer(slot);
+        /* The callback may have ended the session. */
+        if (slot->state == SLOT_HELD)
+                slot_forget_out_of_memory(slot);
+        session_after_answer(slot);
 }
 
 static void act(Slot *slot, SlotAction action) {
@@ -82,6 +98,15 @@ static void act(Slot *slot, SlotAction action) {
         case SLOT_ANSWER_AND_KEEP:
                 keep_worker(slot);
                 break;
+        case SLOT_ANSWER_AND_HOLD:
+                hold_worker(slot);
+                break;
+        case SLOT_HOLD:
+                session_arm_look(slot);
+                break;
+        case SLOT_SEND_FORK:
+                timer_set(&pool->timers, &slot->timer, clock_now_ns() + start_timeout_ns(pool));
+                break;
         case SLOT_ANSWER_AND_RELEASE:
                 slot_answer(slot);
                 slot_release(slot);
@@ -107,15 +132,15 @@ static void act(Slot *slot, SlotAction action) {
 
 static SlotList *list_of(Slot *slot, SlotState state) {
         if (state == SLOT_EMPTY)
-                return &slot->template->empty;
-        return state == SLOT_IDLE ? &slot->template->idle[slot->touched] : NULL;
+                return &slot_set(slot)->empty;
+        return state == SLOT_IDLE ? &slot_set(slot)->idle[slot->touched] : NULL;
 }
 
 static void count_state(Slot *slot, SlotState state, int change) {
-        Template *template = slot->template;
-        Pool *pool = template->pool;
+        SlotSet *set = slot_set(slot);
+        Pool *pool = slot->template->pool;
 
-        template->n_states[state] = (unsigned) ((int) template->n_states[state] + change);
+        set->n_states[state] = (unsigned) ((int) set->n_states[state] + change);
         if (state == SLOT_BUSY)
                 pool->n_busy = (unsigned) ((int) pool->n_busy + change);
         if (state == SLOT_TOUCHING)
@@ -143,6 +168,10 @@ void slot_move(Slot *slot, SlotEvent event) {
                 if (list_of(slot, move.next))
                         slot_list_push(list_of(slot, move.next), slot);
         }
+        if (slot->of_sessions && !slot->run &&
+            (slot->state == SLOT_RETIRING || slot->state == SLOT_EMPTY ||
+             slot->state == SLOT_QUARANTINED))
+                session_slot_lost(slot, event);
         act(slot, move.action);
 }
 
@@ -185,6 +214,8 @@ static void on_ready(Slot *slot) {
                 }
         } else {
                 meter_baseline(&slot->worker.meter);
+                slot->baseline_cpu_ns =
+                        slot->of_sessions ? meter_life_cpu_ns(&slot->worker.meter) : 0;
         }
         slot->was_ready = true;
         spares_worker_is_ready(slot->template);
@@ -200,6 +231,13 @@ static void on_end(Slot *slot) {
 
         if (!settle(slot))
                 return;
+        if (slot->of_sessions) {
+                slot_move(slot, slot->session && !slot->session->forgets &&
+                                                slot->message_sent >= slot->run->message.size
+                                        ? SLOT_EV_END_HELD
+                                        : SLOT_EV_END);
+                return;
+        }
         keeps = keeps && slot->worker.stream_fds[RUN_STDOUT] >= 0 &&
                 slot->worker.stream_fds[RUN_STDERR] >= 0;
         slot_move(slot, keeps && slot->cause == CAUSE_NONE ? SLOT_EV_END_KEPT : SLOT_EV_END);
@@ -296,6 +334,9 @@ void slot_on_result(Slot *slot) {
                         pool_unwatch(pool, slot->worker.result_fd);
                         if (slot->state == SLOT_IDLE)
                                 slot_move(slot, SLOT_EV_VIOLATION);
+                        slot->is_deaf = true;
+                        if (slot->state == SLOT_HELD)
+                                session_arm_look(slot);
                         return;
                 }
                 if (n < 0)
@@ -353,6 +394,10 @@ void slot_on_exit(Slot *slot) {
 void slot_on_timer(Slot *slot, uint64_t now_ns) {
         if (slot->state == SLOT_BUSY) {
                 slot_check_limits(slot, now_ns);
+                return;
+        }
+        if (slot->state == SLOT_HELD) {
+                session_look(slot, now_ns);
                 return;
         }
         if (slot->state == SLOT_STARTING || slot->state == SLOT_TOUCHING)

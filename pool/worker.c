@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,9 +47,20 @@ int worker_open(Worker *worker, int ret_child_fds[_SPAWN_FDS]) {
         return r;
 }
 
+int worker_open_control(Worker *worker, int *ret_child_fd) {
+        int fds[2];
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+                return raise_errno("make a control socket for a worker");
+        worker->control_fd = fds[0];
+        *ret_child_fd = fds[1];
+        return 0;
+}
+
 void close_child_fds(int fds[_SPAWN_FDS]) {
         for (int i = 0; i < SPAWN_FD_DIRECTORY; i++)
                 close_fd(&fds[i]);
+        close_fd(&fds[SPAWN_FD_CONTROL]);
 }
 
 int worker_attach(Worker *worker, pid_t pid) {
@@ -81,6 +93,7 @@ void worker_close_pipes(Worker *worker) {
         close_fd(&worker->result_fd);
         for (int i = 0; i < _RUN_STREAMS; i++)
                 close_fd(&worker->stream_fds[i]);
+        close_fd(&worker->control_fd);
 }
 
 void worker_close(Worker *worker) {

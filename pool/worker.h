@@ -17,6 +17,7 @@ typedef struct Worker {
         int request_fd; /* write end */
         int result_fd;  /* read ends */
         int stream_fds[_RUN_STREAMS];
+        int control_fd; /* of a session's worker (wire/session.h); else -1 */
         Meter meter;
 } Worker;
 
@@ -25,11 +26,16 @@ typedef struct Worker {
                   .request_fd = -1,                                                                \
                   .result_fd = -1,                                                                 \
                   .stream_fds = {-1, -1},                                                          \
+                  .control_fd = -1,                                                                \
                   .meter = {.status_fd = -1}})
 
 /* Makes the pipes. The worker's ends go into ret_child_fds (all but SPAWN_FD_DIRECTORY); the caller
  * closes them once they have been sent. */
 _must_check_ int worker_open(Worker *worker, int ret_child_fds[_SPAWN_FDS]);
+
+/* Likewise the control socket of a session's worker, with its other end in SPAWN_FD_CONTROL; the
+ * caller closes that as well. */
+_must_check_ int worker_open_control(Worker *worker, int *ret_child_fd);
 
 /* The process has been forked: opens its pidfd and its meter. */
 _must_check_ int worker_attach(Worker *worker, pid_t pid);

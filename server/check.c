@@ -158,6 +158,7 @@ static int prove(const Options *options, const IsolationPlan *plan) {
         TemplateConfig templates[TEMPLATES_MAX];
         ListenerSet listeners = {0};
         Pool *pool = NULL;
+        unsigned sessions_max;
         int status = EXIT_FAILURE;
 
         for (size_t i = 0; i < options->n_templates; i++) {
@@ -167,9 +168,10 @@ static int prove(const Options *options, const IsolationPlan *plan) {
         }
         (void) printf("What a worker made in this way could do:\n\n");
         (void) fflush(stdout);
-        if (start_descriptors(options) == 0 && listener_set_open("127.0.0.1:0", &listeners) == 0 &&
-            start_pool(options, templates, plan, listener_loopback_port(&listeners.of[0]), &pool) ==
-                    0)
+        if (start_descriptors(options, &sessions_max) == 0 &&
+            listener_set_open("127.0.0.1:0", &listeners) == 0 &&
+            start_pool(options, templates, plan, listener_loopback_port(&listeners.of[0]), 0,
+                       &pool) == 0)
                 status = prove_with(pool, options, plan);
         (void) pool_free(pool);
         listener_set_close(&listeners);

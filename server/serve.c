@@ -142,9 +142,10 @@ static uint16_t probe_port(const ListenerSet *listeners) {
 static int start(Server *server) {
         App *app = &server->app;
         const Options *options = app->options;
+        unsigned sessions_max;
         int signal_fd, r;
 
-        r = start_descriptors(options);
+        r = start_descriptors(options, &sessions_max);
         if (r == 0)
                 r = listener_set_open(options->listen, &server->listeners);
         if (r < 0)
@@ -157,7 +158,7 @@ static int start(Server *server) {
         if (signal_fd < 0)
                 return signal_fd;
         r = start_pool(options, options->templates, &app->isolation, probe_port(&server->listeners),
-                       &app->pool);
+                       sessions_max, &app->pool);
         if (r == 0)
                 r = http_new(app, &server->listeners, &server->http);
         if (r == 0)

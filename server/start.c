@@ -12,6 +12,9 @@
  * spare. */
 #define DESCRIPTORS_OF_OWN   96
 #define DESCRIPTORS_A_WORKER 11 /* four pipes, pidfd, status; cell: pidfd, 3 namespaces, folder */
+#define DESCRIPTORS_A_SESSION                                                                      \
+        (DESCRIPTORS_A_WORKER +                                                                    \
+         6) /* home, workspace, packages; control, listener; one for a while */
 
 int start_failed(const char *what, int error) {
         (void) fprintf(stderr, "hatchery: %s: %s\n", what, strerror(-error));
@@ -66,7 +69,23 @@ void start_log_isolation(const IsolationPlan *plan) {
 
 /* ── What the pool needs ── */
 
-int start_descriptors(const Options *options) {
+/* Sessions are the first to be fewer: a server without them is of use. */
+static unsigned sessions_within(const Options *options, rlim_t room) {
+        rlim_t spares = 0;
+        unsigned wanted = options->sessions.count_max;
+
+        for (size_t i = 0; i < options->n_templates; i++)
+                spares += options->templates[i].session_spares;
+        if ((wanted + spares) * DESCRIPTORS_A_SESSION <= room)
+                return wanted;
+        room /= DESCRIPTORS_A_SESSION;
+        log_warning("only so many descriptors are allowed (ulimit -Hn) that there can be fewer "
+                    "sessions sessions=%u wanted=%u",
+                    room > spares ? (unsigned) (room - spares) : 0, wanted);
+        return room > spares ? (unsigned) (room - spares) : 0;
+}
+
+int start_descriptors(const Options *options, unsigned *ret_sessions_max) {
         struct rlimit limit;
         rlim_t needed = options->connections_max + DESCRIPTORS_OF_OWN;
 
@@ -83,6 +102,9 @@ int start_descriptors(const Options *options) {
                                (unsigned long long) needed, (unsigned long long) limit.rlim_max);
                 return -EMFILE;
         }
+        *ret_sessions_max = options->sessions.count_max == 0
+                                    ? 0
+                                    : sessions_within(options, limit.rlim_max - needed);
         limit.rlim_cur = limit.rlim_max;
         return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? start_failed("setrlimit", -errno) : 0;
 }
@@ -136,7 +158,7 @@ static int make_work_directory(const Options *options, const IsolationPlan *plan
 }
 
 int start_pool(const Options *options, const TemplateConfig *templates, const IsolationPlan *plan,
-               uint16_t probe_port, Pool **ret_pool) {
+               uint16_t probe_port, unsigned sessions_max, Pool **ret_pool) {
         const PoolConfig config = {
                 .python_program = options->python_program,
                 .work_directory = options->work_directory,
@@ -144,6 +166,12 @@ int start_pool(const Options *options, const TemplateConfig *templates, const Is
                 .n_templates = options->n_templates,
                 .queue_max = options->queue_max,
                 .queue_wait_ms = options->queue_wait_ms,
+                .state_directory = sessions_max > 0 ? options->state_directory : NULL,
+                .sessions_max = sessions_max,
+                .session_queue_max = options->sessions.queue_max,
+                .sessions_evict = options->sessions.evict,
+                .session_disk_mb = options->sessions.disk_mb,
+                .interrupt_grace_ms = options->sessions.interrupt_grace_ms,
                 .value_bytes_max = options->value_bytes_max,
                 .collect_bytes_max = options->collect_bytes_max,
                 .collect_files_max = options->collect_files_max,

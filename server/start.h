@@ -15,14 +15,15 @@ _must_check_ int start_isolation(const Options *options, IsolationPlan *ret_plan
 /* A line in the log that says what has been decided; a warning when it is nothing. */
 void start_log_isolation(const IsolationPlan *plan);
 
-/* Raises the soft limit of descriptors to the hard one, which must do for connections and workers.
- */
-_must_check_ int start_descriptors(const Options *options);
+/* Raises the soft limit of descriptors to the hard one, which must do for connections and workers;
+ * *ret_sessions_max is how many sessions it does for besides, at most as many as are configured. */
+_must_check_ int start_descriptors(const Options *options, unsigned *ret_sessions_max);
 
-/* probe_port: a TCP port on loopback that this process listens on, or 0. Options, plan and
- * templates must outlive the pool. */
+/* probe_port: a TCP port on loopback that this process listens on, or 0. sessions_max: 0 for a pool
+ * without sessions. Options, plan and templates must outlive the pool. */
 _must_check_ int start_pool(const Options *options, const TemplateConfig *templates,
-                            const IsolationPlan *plan, uint16_t probe_port, Pool **ret_pool);
+                            const IsolationPlan *plan, uint16_t probe_port, unsigned sessions_max,
+                            Pool **ret_pool);
 
 int start_failed(const char *what, int error);
 

@@ -113,7 +113,8 @@ class Hatchery:
             raise AssertionError(f"the server was not ready; exit status {status}; its log:\n{self.log_tail()}")
 
     def _spawn(self, listen):
-        command = [*self.wrapper, str(self.binary), "serve", "--listen", listen,
+        # Tests count the workers. Spares for sessions are for those that ask.
+        command = [*self.wrapper, str(self.binary), "serve", "--listen", listen, "--session-spares", "0",
                    "--work-directory", str(self.work), "--state-directory", str(self.state), *self.arguments]
         env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **PASSED_ON, **self.env}
         with open(self.log_path, "ab") as log:

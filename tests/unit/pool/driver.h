@@ -35,6 +35,7 @@ typedef struct Watched {
         char out[OUTPUT_MAX], error[256], value[256];
         size_t n_files, n_displays;
         uint64_t wall_ns, cpu_ns, peak_memory_kb;
+        RunInSession session;
         void (*when_done)(struct Watched *watched);
         void (*when_output)(struct Watched *watched);
 } Watched;
@@ -78,6 +79,7 @@ static inline void driver_on_done(void *data, const RunResult *result) {
         watched->wall_ns = result->usage.wall_ns;
         watched->cpu_ns = result->usage.cpu_ns;
         watched->peak_memory_kb = result->usage.peak_memory_kb;
+        watched->session = result->session;
         if (watched->when_done)
                 watched->when_done(watched);
 }

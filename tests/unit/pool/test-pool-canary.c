@@ -15,7 +15,7 @@ static Template *template_of(void) {
 }
 
 static void drive_until_starting(void) {
-        drive_until(template_of()->n_states[SLOT_STARTING] > 0);
+        drive_until(template_of()->runs.n_states[SLOT_STARTING] > 0);
 }
 
 static void drive_until_broken(void) {
@@ -46,7 +46,7 @@ static void test_no_run_before_the_proof(void **state) {
         template = template_of();
         submit(&watched, "print(6 * 7)");
         for (uint64_t until_ns = clock_now_ns() + PATIENCE_NS; watched.done == 0;) {
-                assert_true(template->n_states[SLOT_BUSY] == 0 || template->canary.proven > 0);
+                assert_true(template->runs.n_states[SLOT_BUSY] == 0 || template->canary.proven > 0);
                 turn(until_ns);
         }
         assert_status(&watched, RUN_OK);

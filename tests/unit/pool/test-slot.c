@@ -24,12 +24,19 @@ static const struct {
         {SLOT_BUSY, SLOT_EV_END},          {SLOT_BUSY, SLOT_EV_END_KEPT},
         {SLOT_BUSY, SLOT_EV_VIOLATION},    {SLOT_BUSY, SLOT_EV_DEADLINE},
         {SLOT_BUSY, SLOT_EV_CANCEL},       {SLOT_BUSY, SLOT_EV_EXIT},
-        {SLOT_RETIRING, SLOT_EV_DEADLINE}, {SLOT_RETIRING, SLOT_EV_EXIT},
+        {SLOT_IDLE, SLOT_EV_HOLD},         {SLOT_BUSY, SLOT_EV_END_HELD},
+        {SLOT_HELD, SLOT_EV_ASSIGN},       {SLOT_HELD, SLOT_EV_FORK},
+        {SLOT_HELD, SLOT_EV_VIOLATION},    {SLOT_HELD, SLOT_EV_DEADLINE},
+        {SLOT_HELD, SLOT_EV_RETIRE},       {SLOT_HELD, SLOT_EV_EXIT},
+        {SLOT_FORKING, SLOT_EV_FORKED},    {SLOT_FORKING, SLOT_EV_VIOLATION},
+        {SLOT_FORKING, SLOT_EV_DEADLINE},  {SLOT_FORKING, SLOT_EV_RETIRE},
+        {SLOT_FORKING, SLOT_EV_EXIT},      {SLOT_RETIRING, SLOT_EV_DEADLINE},
+        {SLOT_RETIRING, SLOT_EV_EXIT},
 };
 
 static bool answers(SlotAction action) {
         return action == SLOT_ANSWER_AND_KILL || action == SLOT_ANSWER_AND_KEEP ||
-               action == SLOT_ANSWER_AND_RELEASE;
+               action == SLOT_ANSWER_AND_HOLD || action == SLOT_ANSWER_AND_RELEASE;
 }
 
 static bool kills(SlotAction action) {
@@ -64,7 +71,7 @@ static void test_all_that_can_happen_is_decided(void **state) {
 /* In every state in which its pipe is read, a worker may send anything at any time. */
 static void test_no_frame_is_undecided(void **state) {
         static const SlotState heard[] = {SLOT_STARTING, SLOT_IDLE, SLOT_TOUCHING, SLOT_PROBING,
-                                          SLOT_BUSY};
+                                          SLOT_BUSY,     SLOT_HELD, SLOT_FORKING};
 
         for (size_t i = 0; i < N_ELEMENTS(heard); i++) {
                 for (unsigned kind = 0; kind < 300; kind++) {
@@ -125,7 +132,7 @@ static void test_a_run_is_answered_exactly_once(void **state) {
 }
 
 static void check_start(SlotState state, SlotEvent event, SlotMove move) {
-        bool starts = state == SLOT_IDLE && event == SLOT_EV_ASSIGN;
+        bool starts = (state == SLOT_IDLE || state == SLOT_HELD) && event == SLOT_EV_ASSIGN;
 
         assert_int_equal(move.next == SLOT_BUSY, starts);
         assert_int_equal(move.action == SLOT_SEND_RUN, starts);
@@ -172,6 +179,22 @@ static void test_a_slot_is_freed_by_the_exit_alone(void **state) {
         }
 }
 
+/* What a session's worker knows is nobody else's: it never comes back among the idle ones. */
+static void check_session(SlotState state, SlotEvent event, SlotMove move) {
+        bool ends_run = state == SLOT_BUSY && event == SLOT_EV_END_HELD;
+
+        if (state == SLOT_HELD || state == SLOT_FORKING)
+                assert_true(move.next != SLOT_IDLE && move.next != SLOT_STARTING);
+        if (move.next == SLOT_HELD)
+                assert_true(ends_run || (state == SLOT_IDLE && event == SLOT_EV_HOLD) ||
+                            (state == SLOT_FORKING && event == SLOT_EV_FORKED));
+        assert_int_equal(move.next == SLOT_FORKING, state == SLOT_HELD && event == SLOT_EV_FORK);
+}
+
+static void test_a_sessions_worker_is_never_anybody_elses(void **state) {
+        for_each_move(check_session);
+}
+
 static void check_quarantine(SlotState state, SlotEvent event, SlotMove move) {
         assert_int_not_equal(state, SLOT_QUARANTINED);
         assert_int_equal(move.next == SLOT_QUARANTINED,
@@ -190,7 +213,7 @@ static void check_deadline(SlotState state, SlotEvent event, SlotMove move) {
 
 static void test_no_worker_can_hold_its_slot(void **state) {
         static const SlotState timed[] = {SLOT_STARTING, SLOT_TOUCHING, SLOT_PROBING, SLOT_BUSY,
-                                          SLOT_RETIRING};
+                                          SLOT_HELD,     SLOT_FORKING,  SLOT_RETIRING};
 
         for_each_move(check_deadline);
         for (size_t i = 0; i < N_ELEMENTS(timed); i++)
@@ -219,6 +242,7 @@ int main(void) {
                 cmocka_unit_test(test_a_canary_takes_no_run),
                 cmocka_unit_test(test_only_an_idle_worker_is_given_a_run),
                 cmocka_unit_test(test_a_slot_is_freed_by_the_exit_alone),
+                cmocka_unit_test(test_a_sessions_worker_is_never_anybody_elses),
                 cmocka_unit_test(test_nothing_leaves_quarantine),
                 cmocka_unit_test(test_no_worker_can_hold_its_slot),
                 cmocka_unit_test(test_names_tell_apart),

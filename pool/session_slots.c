@@ -1,0 +1,286 @@
+/* session_slots: the slots of sessions: taken, made ready, given to sessions, freed; and spares. */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kit/clock.h"
+#include "kit/error.h"
+#include "kit/log.h"
+#include "pool/internal.h"
+
+/* After a home that could not be made for a spare: the disk is full, say. */
+#define PLACE_RETRY_NS (1 * NS_PER_S)
+
+/* --- taking and freeing --- */
+
+/* A group that was made for another template bounds another number of tasks. */
+static int prepare_cgroup(Slot *slot) {
+        if (slot_cgroup_exists(&slot->cgroup)) {
+                if (slot->cgroup.processes == template_tasks(slot->template))
+                        return 0;
+                cgroup_remove_slot(&slot->template->pool->cgroups, slot->number, &slot->cgroup);
+                slot->cgroup = SLOT_CGROUP_NONE;
+        }
+        return slot_make_cgroup(slot);
+}
+
+/* NULL: all slots are in use. */
+static Slot *take_slot(Template *template, Place *place) {
+        Pool *pool = template->pool;
+        Slot *slot = slot_list_first(&pool->free_slots);
+
+        if (!slot)
+                return NULL;
+        slot->template = template;
+        if (prepare_cgroup(slot) < 0)
+                return NULL;
+        slot_list_remove(&pool->free_slots, slot);
+        slot->is_free = false;
+        slot->uid = place->shared->home.uid;
+        slot->place = place_use(place);
+        slot_list_push(&template->sessions.empty, slot);
+        template->sessions.n_states[SLOT_EMPTY]++;
+        return slot;
+}
+
+void session_slot_try_free(Slot *slot) {
+        Template *template = slot->template;
+
+        if (!slot->of_sessions || slot->is_free || slot->state != SLOT_EMPTY || slot->place ||
+            slot->n_guests > 0 || slot->cell.state != CELL_ABSENT)
+                return;
+        slot_list_remove(&template->sessions.empty, slot);
+        template->sessions.n_states[SLOT_EMPTY]--;
+        slot->is_free = true;
+        slot_list_push(&template->pool->free_slots, slot);
+}
+
+void session_slot_release(Slot *slot) {
+        Slot *host = slot->host;
+
+        slot->place = place_leave(slot->place);
+        slot->host = NULL;
+        slot->is_deaf = false;
+        slot->life_cpu_ns = slot->baseline_cpu_ns = slot->looked_cpu_ns = 0;
+        if (host && --host->n_guests == 0 && host->state == SLOT_EMPTY && !host->place) {
+                slot_end_cell(host);
+                session_slot_try_free(host);
+        }
+        session_slot_try_free(slot);
+        pool_wake_at(slot->template->pool, clock_now_ns());
+}
+
+/* Before any process was made for it, or after its place is of no use. */
+static void give_up_empty(Slot *slot) {
+        slot_clean_cell(slot);
+        session_slot_release(slot);
+}
+
+/* --- losing --- */
+
+void session_slot_lost(Slot *slot, SlotEvent event) {
+        Session *session = slot->session;
+
+        if (slot->is_spare) {
+                slot->is_spare = false;
+                slot->template->n_session_spares--;
+                place_doom(slot->place);
+        }
+        if (slot->state == SLOT_QUARANTINED)
+                slot->place = place_leave(slot->place);
+        if (!session)
+                return;
+        if (session->state == SESSION_STARTING) {
+                /* Another one is made; what is wrong with all of them, the template says. */
+                slot->session = NULL;
+                session->slot = NULL;
+                return;
+        }
+        session_lose(session, session_loss_of_event(event));
+}
+
+void session_detach(Session *session) {
+        Slot *slot = session->slot;
+
+        session->cpu_before_ns = session_cpu_ns(session);
+        session->slot = NULL;
+        if (!slot)
+                return;
+        slot->session = NULL;
+        session_end_interrupt(slot);
+        switch (slot->state) {
+        case SLOT_EMPTY:
+                give_up_empty(slot);
+                break;
+        case SLOT_BUSY:
+                /* It is answered in the next turn, with what it has written. */
+                slot->run->session = NULL;
+                if (slot->cause == CAUSE_NONE)
+                        slot->cause = CAUSE_CANCELLED;
+                slot_kill_tree(slot);
+                timer_set(&session->pool->timers, &slot->timer, clock_now_ns());
+                break;
+        case SLOT_STARTING:
+        case SLOT_IDLE:
+        case SLOT_HELD:
+        case SLOT_FORKING:
+                slot_move(slot, SLOT_EV_RETIRE);
+                break;
+        case SLOT_TOUCHING:
+        case SLOT_PROBING:
+        case SLOT_RETIRING:
+        case SLOT_QUARANTINED:
+        case _SLOT_STATES:
+                break;
+        }
+}
+
+/* --- getting --- */
+
+/* The link is in a folder that the process may write to: it may take it away again. */
+static void make_alias(const Session *session) {
+        const Slot *slot = session->slot;
+        _autoclose_ int fd = -1;
+
+        if (session->alias[0] == '\0' || slot->host || !slot->template->has_cell_folders)
+                return;
+        fd = cell_open_folder(&slot->cell, "tmp");
+        if (fd < 0)
+                return;
+        if (symlinkat(session->workspace_path, fd, session->alias) < 0 && errno != EEXIST)
+                log_warning("session %s: no link to its workspace: %s", session->id,
+                            strerror(errno));
+}
+
+void session_hold(Session *session, Slot *slot) {
+        session->slot = slot;
+        slot->session = session;
+        if (slot->is_spare) {
+                slot->is_spare = false;
+                slot->template->n_session_spares--;
+        }
+        session_want_no_more(session);
+        make_alias(session);
+        slot_move(slot, SLOT_EV_HOLD);
+        session_move(session, SESSION_EV_HELD);
+        session_use(session);
+}
+
+void session_want(Session *session) {
+        Pool *pool = session->pool;
+        uint64_t now_ns = clock_now_ns();
+
+        session_move(session, SESSION_EV_WANT);
+        if (!session->is_listed_starting) {
+                session->is_listed_starting = true;
+                session->next_starting = pool->sessions.starting;
+                pool->sessions.starting = session;
+        }
+        timer_set(&pool->timers, &session->timer, now_ns + pool->config.queue_wait_ms * NS_PER_MS);
+        pool_wake_at(pool, now_ns);
+}
+
+void session_want_no_more(Session *session) {
+        Session **at = &session->pool->sessions.starting;
+
+        if (!session->is_listed_starting)
+                return;
+        while (*at != session)
+                at = &(*at)->next_starting;
+        *at = session->next_starting;
+        session->is_listed_starting = false;
+}
+
+static void settle(Session *session) {
+        Slot *slot = session->slot;
+
+        if (!slot) {
+                slot = take_slot(session->template, session->place);
+                if (!slot)
+                        return;
+                session->slot = slot;
+                slot->session = session;
+        }
+        if (slot->state == SLOT_IDLE && canary_trusts(slot)) {
+                session_hold(session, slot);
+                session_assign(session);
+        }
+}
+
+void sessions_settle(Pool *pool) {
+        Session *next;
+
+        if (pool->sessions.cancelled_first)
+                sessions_answer_cancelled(pool);
+        for (Session *session = pool->sessions.starting; session; session = next) {
+                next = session->next_starting;
+                settle(session);
+        }
+}
+
+/* --- spares --- */
+
+Slot *session_spare(Template *template) {
+        for (Slot *slot = slot_list_first(&template->sessions.idle[0]); slot; slot = slot->next) {
+                if (slot->is_spare && canary_trusts(slot))
+                        return slot;
+        }
+        return NULL;
+}
+
+void session_spares_refill(Template *template) {
+        Pool *pool = template->pool;
+        uint64_t now_ns;
+
+        if (template->n_session_spares >= template->config->session_spares || !template->zygote ||
+            pool->draining)
+                return;
+        now_ns = clock_now_ns();
+        while (template->n_session_spares < template->config->session_spares &&
+               pool->free_slots.n > 0) {
+                uint64_t retry_ns = pool->sessions.place_retry_ns;
+                Place *place;
+                Slot *slot;
+
+                if (retry_ns < template->spawn_retry_ns)
+                        retry_ns = template->spawn_retry_ns;
+                if (now_ns < retry_ns) {
+                        pool_wake_at(pool, retry_ns);
+                        return;
+                }
+                if (place_make(pool, !template->has_cell_folders, &place) < 0) {
+                        pool->sessions.place_retry_ns = now_ns + PLACE_RETRY_NS;
+                        continue;
+                }
+                slot = take_slot(template, place);
+                if (slot) {
+                        slot->is_spare = true;
+                        template->n_session_spares++;
+                } else {
+                        place_doom(place);
+                        pool->sessions.place_retry_ns = now_ns + PLACE_RETRY_NS;
+                }
+                place_leave(place);
+        }
+}
+
+void session_spawn_command(const Slot *slot, struct SpawnCommand *command) {
+        const PoolConfig *config = &slot->template->pool->config;
+        const Place *place = slot->place;
+        uint64_t file_bytes = config->session_disk_mb << 20;
+
+        command->flags |= SPAWN_SESSION | SPAWN_REHEARSE;
+        command->flags &= ~(uint32_t) SPAWN_RESET;
+        /* Its clock goes on over its runs: the limits are the supervisor's to hold. */
+        command->cpu_seconds = UINT32_MAX;
+        if (command->file_bytes < file_bytes)
+                command->file_bytes = file_bytes;
+        command->member = place->member.number;
+        if (!slot->template->has_cell_folders)
+                home_path(place->shared->homes, &place->shared->home, command->directory,
+                          sizeof(command->directory));
+}

@@ -1,0 +1,173 @@
+/* session_watch: the limits of a session: of its life, of its files, and of what goes on between
+ * its runs. */
+
+#include "kit/clock.h"
+#include "kit/log.h"
+#include "pool/internal.h"
+
+/* Between two looks while nothing runs: the first, doubled while its CPU clock stands still, up to
+ * the second. */
+#define IDLE_LOOK_NS     (2 * NS_PER_S)
+#define IDLE_LOOK_MAX_NS (30 * NS_PER_S)
+
+/* Of a process that has closed its result pipe: it is dying, or never answers again. */
+#define DEAF_LOOK_NS (50 * NS_PER_MS)
+
+/* Files are counted no more often: it means reading folders. */
+#define DISK_LOOK_NS (200 * NS_PER_MS)
+
+static uint64_t slot_life_cpu_ns(const Slot *slot) {
+        uint64_t cpu_ns = meter_life_cpu_ns(&slot->worker.meter);
+
+        /* 0 once it has been waited for. */
+        if (cpu_ns < slot->life_cpu_ns)
+                cpu_ns = slot->life_cpu_ns;
+        return cpu_ns > slot->baseline_cpu_ns ? cpu_ns - slot->baseline_cpu_ns : 0;
+}
+
+uint64_t session_cpu_ns(const Session *session) {
+        return session->cpu_before_ns + (session->slot ? slot_life_cpu_ns(session->slot) : 0);
+}
+
+static bool overruns_life(const Session *session) {
+        return session->life_cpu_ms > 0 &&
+               slot_life_cpu_ns(session->slot) > session->life_cpu_ms * NS_PER_MS;
+}
+
+/* --- files --- */
+
+static DiskQuestion *question_of(const Session *session) {
+        return &session->pool->sessions.questions[session->index];
+}
+
+uint64_t session_disk_bytes(const Session *session) {
+        const DiskQuestion *question = question_of(session);
+        uint64_t answer = __atomic_load_n(&question->answer, __ATOMIC_ACQUIRE);
+
+        /* Another session may have had the index, or this one another workspace, when it was asked.
+         */
+        return answer > 0 && question->place == session->place->serial ? answer - 1
+                                                                       : session->disk_bytes;
+}
+
+/* No more often than it is worth. */
+void session_measure(Session *session, uint64_t now_ns) {
+        Sessions *sessions = &session->pool->sessions;
+        DiskQuestion *question = question_of(session);
+
+        session->disk_bytes = session_disk_bytes(session);
+        if (question->asked_ns != 0 && (__atomic_load_n(&question->answer, __ATOMIC_ACQUIRE) == 0 ||
+                                        now_ns - question->asked_ns < DISK_LOOK_NS))
+                return;
+        question->asked_ns = now_ns;
+        question->place = session->place->serial;
+        __atomic_store_n(&question->answer, 0, __ATOMIC_RELEASE);
+        janitor_measure_member(sessions->homes.janitor,
+                               session->place->shared->home.directory_fd,
+                               session->place->member.number, &question->answer);
+}
+
+/* Its workspace on disk, and what it has in memory of its cell. A session that was ended for it may
+ * run again, so that its files can be made less: for as long as they do not become more. */
+static bool overruns_disk(Slot *slot, uint64_t limit_mb) {
+        Session *session = slot->session;
+        uint64_t bytes, inodes, limit = limit_mb << 20;
+
+        if (session->disk_bytes < session->disk_allowed_bytes)
+                session->disk_allowed_bytes = session->disk_bytes;
+        if (limit < session->disk_allowed_bytes)
+                limit = session->disk_allowed_bytes;
+        if (session->disk_bytes > limit)
+                return true;
+        return slot->template->has_cell_folders && !slot->host &&
+               cell_measure(&slot->cell, &bytes, &inodes) == 0 &&
+               bytes > slot->cell.clean_bytes + (limit_mb << 20);
+}
+
+void session_allow_disk(Session *session) {
+        uint64_t most = session->limits.of[LIMIT_DISK_MB] << 21;
+
+        session->disk_allowed_bytes = session->disk_bytes < most ? session->disk_bytes : most;
+}
+
+/* --- during a run --- */
+
+VerdictCause session_check_limits(Slot *slot, uint64_t now_ns) {
+        const Run *run = slot->run;
+
+        if (run->interrupt_first && now_ns >= slot->wall_deadline_ns) {
+                uint64_t grace_ms = run->pool->config.interrupt_grace_ms;
+
+                if (slot->interrupt_ns < slot->wall_deadline_ns) {
+                        session_end_interrupt(slot);
+                        session_interrupt_run(slot, grace_ms);
+                }
+        }
+        if (slot->interrupt_ns != 0 && now_ns >= slot->interrupt_kill_ns)
+                return now_ns >= slot->wall_deadline_ns ? CAUSE_WALL : CAUSE_CANCELLED;
+        if (overruns_life(slot->session))
+                return CAUSE_CPU;
+        session_measure(slot->session, now_ns);
+        return overruns_disk(slot, run->limits.of[LIMIT_DISK_MB]) ? CAUSE_DISK : CAUSE_NONE;
+}
+
+uint64_t session_next_look_ns(const Slot *slot, uint64_t now_ns, uint64_t next_ns) {
+        if (slot->interrupt_ns == 0)
+                return next_ns;
+        if (!slot->interrupt_sent)
+                return NS_PER_MS;
+        if (slot->interrupt_kill_ns <= now_ns)
+                return 0;
+        return slot->interrupt_kill_ns - now_ns < next_ns ? slot->interrupt_kill_ns - now_ns
+                                                          : next_ns;
+}
+
+/* --- between runs --- */
+
+void session_arm_look(Slot *slot) {
+        uint64_t now_ns = clock_now_ns();
+
+        slot->look_ns = IDLE_LOOK_NS;
+        timer_set(&slot->template->pool->timers, &slot->timer,
+                  now_ns + (slot->is_deaf ? DEAF_LOOK_NS : slot->look_ns));
+        if (slot->session)
+                session_measure(slot->session, now_ns);
+}
+
+static const char *overrun_of(Slot *slot) {
+        const RunLimits *limits = &slot->session->limits;
+        Meter *meter = &slot->worker.meter;
+
+        if (slot->is_deaf)
+                return "its process closed the channel of its results";
+        if (overruns_life(slot->session))
+                return "its process used more processor time than a session may";
+        if (meter_growth_bytes(meter, meter_memory(meter)) > limits->of[LIMIT_MEMORY_MB] << 20)
+                return "its process used more memory than it may (memory_mb) between two runs";
+        if (overruns_disk(slot, limits->of[LIMIT_DISK_MB])) {
+                session_allow_disk(slot->session);
+                return "its files took more room than they may (disk_mb)";
+        }
+        return NULL;
+}
+
+void session_look(Slot *slot, uint64_t now_ns) {
+        uint64_t cpu_ns = slot_life_cpu_ns(slot);
+        const char *overrun;
+
+        /* Its session has just been given to it, or taken. */
+        if (!slot->session)
+                return;
+        session_measure(slot->session, now_ns);
+        overrun = overrun_of(slot);
+        if (overrun) {
+                session_lose(slot->session, overrun);
+                slot_move(slot, SLOT_EV_DEADLINE);
+                return;
+        }
+        slot->look_ns = cpu_ns == slot->looked_cpu_ns ? slot->look_ns * 2 : IDLE_LOOK_NS;
+        if (slot->look_ns > IDLE_LOOK_MAX_NS)
+                slot->look_ns = IDLE_LOOK_MAX_NS;
+        slot->looked_cpu_ns = cpu_ns;
+        timer_set(&slot->template->pool->timers, &slot->timer, now_ns + slot->look_ns);
+}
