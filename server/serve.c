@@ -33,6 +33,13 @@ static void on_pool_readable(App *app) {
                 server->exit_status = 1;
 }
 
+static void on_installer_readable(App *app) {
+        Server *server = (Server *) app;
+
+        if (installer_dispatch(app->installer) < 0)
+                server->exit_status = 1;
+}
+
 static void begin_drain(Server *server) {
         App *app = &server->app;
 
@@ -165,6 +172,11 @@ static int start(Server *server) {
                 r = http_watch_fd(server->http, signal_fd, on_signal);
         if (r == 0)
                 r = http_watch_fd(server->http, pool_fd(app->pool), on_pool_readable);
+        if (r == 0 && sessions_max > 0)
+                r = start_installer(options, &app->isolation, app->pool, &app->installer);
+        if (r == 0 && app->installer)
+                r = http_watch_fd(server->http, installer_fd(app->installer),
+                                  on_installer_readable);
         return r;
 }
 
@@ -188,6 +200,7 @@ int serve(const Options *options) {
         /* Requests first: one that ends cancels its run. */
         if (server.http)
                 http_close(server.http);
+        server.app.installer = installer_free(server.app.installer);
         server.app.pool = pool_free(server.app.pool);
         server.app.store = store_free(server.app.store);
         listener_set_close(&server.listeners);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "kit/log.h"
+#include "pool/home.h"
 
 /* Descriptors that neither a connection nor a worker takes: files, listeners, the loop, zygotes,
  * spare. */
@@ -194,6 +195,37 @@ int start_pool(const Options *options, const TemplateConfig *templates, const Is
                 return r;
         r = pool_new(&config, ret_pool);
         return r < 0 ? start_failed("the pool of workers cannot be started", r) : 0;
+}
+
+/* Each takes a core and some 100 MB while it runs. */
+#define INSTALLERS_RUNNING 2
+#define INSTALLERS_WAITING 64
+
+int start_installer(const Options *options, const IsolationPlan *plan, Pool *pool,
+                    Installer **ret_installer) {
+        const SessionSettings *settings = &options->sessions;
+        const LayerMask keep_from_writing =
+                layer_bit(LAYER_MOUNT_NAMESPACE) | layer_bit(LAYER_LANDLOCK) | layer_bit(LAYER_UID);
+        const InstallerConfig config = {
+                .pool = pool,
+                .python_program = options->python_program,
+                .state_directory = options->state_directory,
+                .index_url = settings->package_index,
+                .timeout_ms = settings->install_timeout_ms,
+                .packages_bytes_max = settings->packages_mb << 20,
+                .cache_bytes_max = settings->wheel_cache_mb << 20,
+                .running_max = INSTALLERS_RUNNING,
+                .queue_max = INSTALLERS_WAITING,
+                /* Behind the slots and the homes. */
+                .uid = plan->layers & layer_bit(LAYER_UID)
+                               ? options->isolation.worker_uid_base + SLOTS_MAX + HOMES_MAX
+                               : 0,
+                .copies = !(plan->layers & keep_from_writing),
+                .log_level = options->log_level,
+        };
+        int r = installer_new(&config, ret_installer);
+
+        return r < 0 ? start_failed("packages for sessions", r) : 0;
 }
 
 /* ── Templates ── */

@@ -3,6 +3,7 @@
  * has been said in one line on standard error when a function returns. */
 
 #include "server/options.h"
+#include "pool/install.h"
 #include "pool/pool.h"
 
 /* Of sysexits.h: the configuration asks for what this machine cannot give. */
@@ -24,6 +25,10 @@ _must_check_ int start_descriptors(const Options *options, unsigned *ret_session
 _must_check_ int start_pool(const Options *options, const TemplateConfig *templates,
                             const IsolationPlan *plan, uint16_t probe_port, unsigned sessions_max,
                             Pool **ret_pool);
+
+/* What installs packages into sessions. */
+_must_check_ int start_installer(const Options *options, const IsolationPlan *plan, Pool *pool,
+                                 Installer **ret_installer);
 
 int start_failed(const char *what, int error);
 
