@@ -314,6 +314,53 @@ def test_a_workspace_that_has_become_a_link(session, sessions):
     worker.end()
 
 
+# … and without a mount namespace
+
+
+@pytest.mark.skipif(not HAS_LANDLOCK, reason="this kernel has no Landlock")
+def test_a_worker_without_a_cell_reaches_only_its_home(make_zygote, sessions):
+    """By Landlock alone: all homes belong to one user, as a plain user's do."""
+    for path in (sessions, *sessions.parents[:2]):
+        path.chmod(0o711)
+    home, other = sessions / MINE, sessions / OTHER
+    (home / "tmp").mkdir(mode=0o700)
+    if IS_ROOT:
+        for path in (home, other):
+            for one in (path, *path.rglob("*")):
+                os.chown(one, WORKER_UID, WORKER_GID)
+    worker = make_zygote().spawn(REHEARSE | SESSION, taken=layers("no_new_privs", "capabilities", "landlock", "seccomp",
+                                                                  *(("uid",) if IS_ROOT else ())),
+                                 uid=WORKER_UID if IS_ROOT else None, directory=str(home))
+    assert value_of(worker, "import os, tempfile\nopen('from-inside', 'w').write('x')\nimport package\n"
+                            "[os.getcwd(), os.environ['HOME'], tempfile.gettempdir(), package.x]") \
+        == [f"{home}/work/0", f"{home}/work/0", f"{home}/tmp", 1]
+    refused = value_of(worker, f"""
+home, other = {str(home)!r}, {str(other)!r}
+attempts = [
+    lambda: os.listdir(home), lambda: os.listdir(os.path.dirname(home)), lambda: os.listdir("../.."),
+    lambda: os.listdir(other), lambda: open(other + "/work/0/from-outside"), lambda: open("../../../{OTHER}/work/0/from-outside"),
+    lambda: open(home + "/0.session"), lambda: open("../../0.session", "a"), lambda: open("../../1.session", "w"),
+    lambda: os.unlink("../../0.session"), lambda: os.rename("../../0.session", "x"), lambda: os.rename("../../work", "../../w"),
+    lambda: os.link("../../0.session", "x"), lambda: os.mkdir("../../../zzzzzzzzzzzzzzzz"), lambda: os.mkdir("../../packages/1"),
+    lambda: open("../../packages/0/package.py", "a"), lambda: open("../../packages/0/new.py", "w"),
+    lambda: os.link("../../packages/0/package.py", "x"), lambda: os.rename("../../packages/0/package.py", "x"),
+    lambda: os.truncate("../../packages/0/package.py", 0) if {libc.syscall(444, None, 0, 1)} >= 3 else open("/root/x"),
+    lambda: os.symlink(other, "link") or os.listdir("link"), lambda: os.listdir(os.path.dirname(home) + "/trash"),
+]
+worked = []
+for number, attempt in enumerate(attempts):
+    try:
+        attempt()
+    except OSError:
+        continue
+    worked.append(number)
+worked
+""")
+    assert refused == []
+    worker.end()
+    assert sorted(os.listdir(sessions)) == sorted([MINE, OTHER, "trash"]) and os.listdir(other / "work/0") == ["from-outside"]
+
+
 # What cannot be
 
 
