@@ -73,7 +73,8 @@ typedef struct HomeMember {
  * has it). Whatever is in it stays: see homes_next(). uid_base 0: homes have no uids of their own.
  * After a failure there is nothing to close. */
 _must_check_ int homes_open(Homes *homes, const char *directory, uid_t uid_base);
-/* Waits until the trash has been emptied. HOMES_NONE may be closed. */
+/* Waits until the trash has been emptied, but for no more than some seconds. HOMES_NONE may be
+ * closed. */
 void homes_close(Homes *homes);
 
 /* Walks what an earlier server has left, in no order, before the first home is made; position

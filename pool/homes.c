@@ -8,11 +8,15 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "kit/clock.h"
 #include "kit/error.h"
 #include "kit/log.h"
 #include "pool/home_folders.h"
 #include "pool/tree.h"
 #include "pool/tree_walk.h"
+
+/* An end of the server does not wait for a million files: the next server goes on with them. */
+#define CLOSE_NS (5 * NS_PER_S)
 
 static int open_or_make(int parent_fd, const char *name, mode_t mode, int *ret_fd) {
         int fd = tree_open_folder(parent_fd, name);
@@ -107,7 +111,7 @@ int homes_open(Homes *homes, const char *directory, uid_t uid_base) {
 }
 
 void homes_close(Homes *homes) {
-        homes->janitor = janitor_free(homes->janitor);
+        homes->janitor = janitor_free_by(homes->janitor, clock_now_ns() + CLOSE_NS);
         close_fd(&homes->trash_fd);
         close_fd(&homes->root_fd);
         free(take_ptr(homes->used));

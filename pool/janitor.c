@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "kit/clock.h"
 #include "kit/error.h"
 #include "kit/log.h"
 #include "pool/template.h"
@@ -42,6 +43,7 @@ struct Janitor {
         pthread_mutex_t mutex;
         pthread_cond_t condition;
         bool trash_waits, ends;
+        uint64_t end_ns; /* set with ends: what is still in the trash by then stays */
         Measurement measurements[MEASUREMENTS_MAX];
         size_t n_measurements;
         int closing[CLOSING_MAX];
@@ -49,6 +51,12 @@ struct Janitor {
         int trash_fd;
         uint64_t sequence; /* of names for folders that move up into the trash; the thread's own */
 };
+
+static bool is_too_late(const Janitor *janitor) {
+        uint64_t end_ns = __atomic_load_n(&janitor->end_ns, __ATOMIC_RELAXED);
+
+        return end_ns != UINT64_MAX && clock_now_ns() >= end_ns;
+}
 
 static DIR *open_directory(int parent_fd, const char *name) {
         int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -88,7 +96,7 @@ static bool remove_entry(Janitor *janitor, const char *name) {
                 return false;
         /* Readable is not enough: removing what stands in it takes all its owner's rights. */
         (void) fchmod(dirfd(directory), 0700);
-        while ((entry = readdir(directory))) {
+        while (!is_too_late(janitor) && (entry = readdir(directory))) {
                 char moved[64];
 
                 if (is_dot(entry->d_name))
@@ -121,7 +129,7 @@ static bool empty_trash_once(Janitor *janitor) {
 
         if (!directory)
                 return false;
-        while ((entry = readdir(directory))) {
+        while (!is_too_late(janitor) && (entry = readdir(directory))) {
                 if (!is_dot(entry->d_name) && remove_entry(janitor, entry->d_name))
                         progress = true;
         }
@@ -235,7 +243,8 @@ static void *janitor_main(void *argument) {
                         (void) pthread_mutex_lock(&janitor->mutex);
                         /* Each pass takes one level of depth away. What cannot be removed at all
                          * stays, and must not keep us here. */
-                        janitor->trash_waits = janitor->trash_waits || progress;
+                        janitor->trash_waits =
+                                (janitor->trash_waits || progress) && !is_too_late(janitor);
                         continue;
                 } else if (janitor->ends) {
                         break;
@@ -258,6 +267,7 @@ int janitor_new(int trash_fd, Janitor **ret_janitor) {
         if (!janitor)
                 return raise_error(-ENOMEM, "allocate the janitor");
         janitor->trash_fd = trash_fd;
+        janitor->end_ns = UINT64_MAX;
         (void) pthread_mutex_init(&janitor->mutex, NULL);
         (void) pthread_cond_init(&janitor->condition, NULL);
 
@@ -274,12 +284,17 @@ int janitor_new(int trash_fd, Janitor **ret_janitor) {
 }
 
 Janitor *janitor_free(Janitor *janitor) {
+        return janitor_free_by(janitor, UINT64_MAX);
+}
+
+Janitor *janitor_free_by(Janitor *janitor, uint64_t end_ns) {
         if (!janitor)
                 return NULL;
         if (janitor->thread_runs) {
                 (void) pthread_mutex_lock(&janitor->mutex);
                 janitor->trash_waits = true;
                 janitor->ends = true;
+                __atomic_store_n(&janitor->end_ns, end_ns, __ATOMIC_RELAXED);
                 (void) pthread_cond_signal(&janitor->condition);
                 (void) pthread_mutex_unlock(&janitor->mutex);
                 (void) pthread_join(janitor->thread, NULL);

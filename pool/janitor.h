@@ -18,6 +18,8 @@ _must_check_ int janitor_new(int trash_fd, Janitor **ret_janitor);
 /* Empties the trash once more and ends the thread. */
 Janitor *janitor_free(Janitor *janitor);
 DEFINE_CLEANUP(Janitor, janitor_free)
+/* Likewise; what cannot be removed by that time (kit/clock.h) stays. */
+Janitor *janitor_free_by(Janitor *janitor, uint64_t end_ns);
 
 /* Closes the descriptor some time later: the last one of a file system frees all that is in it. */
 void janitor_close(Janitor *janitor, int fd);

@@ -81,6 +81,26 @@ static void test_many_files(void **state) {
         assert_int_equal(count_entries(trash_fd), 0);
 }
 
+/* What it has no time for waits for the next one. */
+static void test_an_end_that_cannot_wait(void **state) {
+        _autoclose_ int wide_fd = -1;
+
+        folder_make_in(trash_fd, "wide");
+        wide_fd = folder_open_in(trash_fd, "wide");
+        for (unsigned i = 0; i < 20000; i++) {
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "%u", i);
+                assert_int_equal(mknodat(wide_fd, name, S_IFREG | 0600, 0), 0);
+        }
+        janitor = janitor_free_by(janitor, 1);
+        assert_int_equal(count_entries(trash_fd), 1);
+        assert_true(count_entries(wide_fd) >= 19999);
+        assert_int_equal(janitor_new(trash_fd, &janitor), 0);
+        finish();
+        assert_int_equal(count_entries(trash_fd), 0);
+}
+
 /* Makes folders that their owner may not read, write, enter, or all of it. */
 static void make_closed_folders(int parent_fd) {
         for (mode_t mode = 0; mode <= 0700; mode += 0100) {
@@ -274,6 +294,7 @@ int main(void) {
                 janitor_test(test_what_is_in_the_trash_goes),
                 janitor_test_without_rights(test_a_deep_tree),
                 janitor_test(test_many_files),
+                janitor_test(test_an_end_that_cannot_wait),
                 janitor_test_without_rights(test_closed_folders),
                 janitor_test_without_rights(test_no_link_is_followed),
                 janitor_test(test_what_cannot_be_removed_does_not_keep_it),
