@@ -45,8 +45,8 @@ static int start_session(Confinement *confinement) {
         return setsid() < 0 ? -errno : 0;
 }
 
-/* A change of ids clears it, so it stands in the list twice. */
-static int die_with_supervisor(Confinement *confinement) {
+/* A change of ids clears it, so it stands in the list twice; and a copy is born without. */
+int confine_die_with_supervisor(const Confinement *confinement) {
         /* A parent in another pid namespace is 0. One that dies is replaced by the keeper, 1. */
         pid_t parent = confine_takes(confinement, LAYER_PID_NAMESPACE) ? 0 : confinement->parent;
 
@@ -54,6 +54,10 @@ static int die_with_supervisor(Confinement *confinement) {
                 return -errno;
         /* It may have died before we asked. */
         return getppid() == parent ? 0 : -ESRCH;
+}
+
+static int die_with_supervisor(Confinement *confinement) {
+        return confine_die_with_supervisor(confinement);
 }
 
 /* In a cell there is no /proc to open it in later. */
@@ -124,7 +128,12 @@ static int filter_system_calls(Confinement *confinement) {
                                !confine_takes(confinement, LAYER_UID);
         int r = owns_host_files ? confine_modes() : 0;
 
-        return r < 0 ? r : confine_system_calls(confinement->command->flags & SPAWN_SUBPROCESSES);
+        if (r < 0)
+                return r;
+        if (confinement->command->flags & SPAWN_SUBPROCESSES)
+                return confine_system_calls(true);
+        return confinement->command->flags & SPAWN_SESSION ? confine_session_calls()
+                                                           : confine_system_calls(false);
 }
 
 typedef struct Step {
@@ -168,6 +177,7 @@ static const Step steps[] = {
          confine_not_dumpable_leave},
         {"landlock", confine_landlock_take, 1U << LAYER_LANDLOCK, NULL},
         {"descriptors", close_descriptors, 0, NULL},
+        {"attempts to make a process", confine_session_attempts, 0, NULL},
         {"system calls", filter_system_calls, 1U << LAYER_SECCOMP, NULL},
 };
 

@@ -73,6 +73,23 @@ typedef struct RunLimits {
 } RunLimits;
 int confine_run(const RunLimits *limits);
 
+/* --- in a copy of a session's worker --- */
+
+typedef struct CopyPlaces {
+        const char *work; /* its workspace, and the folder for those of its own copies, by path */
+        const char *container;
+        const char *temporary;
+        const char *packages; /* of all members of the home */
+        bool is_of_copy;      /* its source is a copy itself */
+} CopyPlaces;
+
+/* Right after it was made, before any code of the session runs in it: it leaves its source's group
+ * of processes, and cannot reach the source's files, nor signal anybody. What the source has given
+ * up stays given up. Allocates nothing. Without Landlock it can reach the files of all members of
+ * its home. Returns 0 or -errno. */
+int confine_copy(const Confinement *confinement, const CopyPlaces *places,
+                 const char **ret_failed_step);
+
 /* Between two runs of a session: what its threads use then counts for its life, and for no run. */
 void confine_rest(void);
 

@@ -34,6 +34,15 @@ static int load_threads(void) {
         return load(code, N_ELEMENTS(code));
 }
 
+int confine_session_calls(void) {
+        struct sock_filter code[N_ELEMENTS(filter_session)];
+
+        memcpy(code, filter_session, sizeof(code));
+        for (size_t i = 0; i < N_ELEMENTS(filter_session_own_pid); i++)
+                code[filter_session_own_pid[i]].k = (uint32_t) getpid();
+        return load(code, N_ELEMENTS(code));
+}
+
 int confine_system_calls(bool subprocesses) {
         int r = subprocesses ? load(filter_subprocesses, N_ELEMENTS(filter_subprocesses))
                              : load_threads();

@@ -11,6 +11,10 @@
  */
 int confine_system_calls(bool subprocesses);
 
+/* Likewise, for the worker of a session: besides threads, it may make a copy of itself, if the
+ * filter beneath lets it (confine_copy.c). */
+int confine_session_calls(void);
+
 /*
  * Where a worker has the server's own user and sees the host's files: for Landlock rules no change
  * of modes, and one run that takes the owner's rights away from the server's folders ends all

@@ -78,7 +78,8 @@ typedef struct __attribute__((packed)) PathRule {
 } PathRule;
 
 typedef struct Place {
-        int fd;
+        const char *path;
+        int fd; /* of the zygote; a worker closes it */
         uint32_t access;
         bool is_of_view; /* in a cell, beneath its root, all of which may be read */
 } Place;
@@ -114,7 +115,7 @@ static int add_place(const char *path, uint32_t access, bool is_of_view) {
         if (fd < 0)
                 return errno == ENOENT || errno == EACCES ? 0
                                                           : raise_errno("open %s for a rule", path);
-        places[n_places++] = (Place){fd, access, is_of_view};
+        places[n_places++] = (Place){path, fd, access, is_of_view};
         return 0;
 }
 
@@ -222,6 +223,19 @@ static int add_places(const Confinement *confinement, int ruleset_fd) {
         return 0;
 }
 
+static int create_ruleset(void) {
+        int fd = (int) syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
+
+        return fd < 0 ? -errno : fd;
+}
+
+static int restrict_self(int ruleset_fd) {
+        return syscall(SYS_landlock_restrict_self, ruleset_fd,
+                       abi >= 7 ? RESTRICT_SELF_LOG_SAME_EXEC_OFF : 0) < 0
+                       ? -errno
+                       : 0;
+}
+
 /* Takes no_new_privs, or CAP_SYS_ADMIN. */
 int confine_landlock_take(Confinement *confinement) {
         _autoclose_ int ruleset_fd = -1;
@@ -229,16 +243,47 @@ int confine_landlock_take(Confinement *confinement) {
 
         if (abi < 0)
                 return abi;
-        ruleset_fd = (int) syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
+        ruleset_fd = create_ruleset();
         if (ruleset_fd < 0)
-                return -errno;
+                return ruleset_fd;
         r = add_folders(confinement, ruleset_fd);
         if (r == 0)
                 r = add_places(confinement, ruleset_fd);
-        if (r < 0)
-                return r;
-        return syscall(SYS_landlock_restrict_self, ruleset_fd,
-                       abi >= 7 ? RESTRICT_SELF_LOG_SAME_EXEC_OFF : 0) < 0
-                       ? -errno
-                       : 0;
+        return r < 0 ? r : restrict_self(ruleset_fd);
+}
+
+/* --- in a copy --- */
+
+/* What it must not reach is beneath what its source may, in a cell even beneath the root, so there
+ * is a rule for each place of its own. They are opened by path, which takes no right: whatever a
+ * path leads to, the layers beneath this one still hold. */
+static int add_path(const Confinement *confinement, int ruleset_fd, const char *path,
+                    uint32_t access) {
+        _autoclose_ int fd = open(path, O_PATH | O_CLOEXEC);
+
+        if (fd < 0)
+                return errno == ENOENT || errno == EACCES ? 0 : -errno;
+        return add_rule(confinement, ruleset_fd, fd, access);
+}
+
+int confine_landlock_copy(const Confinement *confinement, const CopyPlaces *own) {
+        const Folder folders[] = {
+                {own->work, ACCESS_FOLDER},      {own->container, ACCESS_FOLDER},
+                {own->temporary, ACCESS_FOLDER}, {own->packages, ACCESS_READ},
+                {"/etc", ACCESS_READ}, /* of the cell; last */
+        };
+        size_t n = N_ELEMENTS(folders) - !confine_takes(confinement, LAYER_MOUNT_NAMESPACE);
+        _autoclose_ int ruleset_fd = -1;
+        int r = 0;
+
+        if (abi < 0 || !confine_takes(confinement, LAYER_LANDLOCK))
+                return 0;
+        ruleset_fd = create_ruleset();
+        if (ruleset_fd < 0)
+                return ruleset_fd;
+        for (size_t i = 0; i < n && r == 0; i++)
+                r = add_path(confinement, ruleset_fd, folders[i].path, folders[i].access);
+        for (size_t i = 0; i < n_places && r == 0; i++)
+                r = add_path(confinement, ruleset_fd, places[i].path, places[i].access);
+        return r < 0 ? r : restrict_self(ruleset_fd);
 }

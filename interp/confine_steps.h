@@ -49,3 +49,12 @@ int confine_landlock_prepare(const ViewOptions *view);
 /* Leaves the network alone; after the preparation, for the process that loads packages. */
 void confine_landlock_allow_network(void);
 int confine_landlock_take(Confinement *confinement);
+/* 0 where there is no Landlock, too. */
+int confine_landlock_copy(const Confinement *confinement, const CopyPlaces *places);
+
+/* --- confine_copy.c --- */
+/* Before the filter of system calls, and beneath it. */
+int confine_session_attempts(Confinement *confinement);
+
+/* --- confine.c --- */
+int confine_die_with_supervisor(const Confinement *confinement);

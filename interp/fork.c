@@ -99,15 +99,21 @@ static pid_t fork_with(unsigned long flags, int cgroup_fd) {
                         (void) syscall(SYS_set_robust_list, robust_list, robust_list_size);
                 return 0;
         }
-        if (pid < 0)
-                pid = raise_errno("clone");
-        return (pid_t) pid;
+        return pid < 0 ? -errno : (pid_t) pid;
+}
+
+static pid_t raised(pid_t pid) {
+        return pid < 0 ? raise_error(pid, "clone") : pid;
 }
 
 pid_t fork_sibling(int cgroup_fd) {
-        return fork_with(CLONE_PARENT, cgroup_fd);
+        return raised(fork_with(CLONE_PARENT, cgroup_fd));
 }
 
 pid_t fork_child(void) {
-        return fork_with(0, -1);
+        return raised(fork_with(0, -1));
+}
+
+pid_t fork_copy(void) {
+        return fork_with(CLONE_PARENT, -1);
 }

@@ -1,5 +1,6 @@
 #pragma once
-/* fork: copies of this process, which must have one thread and hold the GIL. */
+/* fork: copies of this process, which must hold the GIL and, but for fork_copy(), have one thread.
+ */
 
 #include <sys/types.h>
 
@@ -15,3 +16,7 @@ pid_t fork_sibling(int cgroup_fd);
 
 /* Makes an ordinary child, to be waited for. Returns as fork_sibling(). */
 pid_t fork_child(void);
+
+/* A sibling that is a copy of a session. There may be other threads: they are not in it, and locks
+ * of C libraries that they hold stay locked there for ever. Says nothing of a failure. */
+pid_t fork_copy(void);

@@ -27,6 +27,7 @@ static const char *const function_names[_RUNTIME_FUNCTIONS] = {
         [RUNTIME_SETTLE] = "settle",
         [RUNTIME_ENTER_RUN] = "enter_run",
         [RUNTIME_LEAVE_RUN] = "leave_run",
+        [RUNTIME_BECOME_COPY] = "become_copy",
 };
 
 static PyObject *functions[_RUNTIME_FUNCTIONS];

@@ -32,6 +32,7 @@ typedef enum RuntimeFunction {
         RUNTIME_SETTLE,
         RUNTIME_ENTER_RUN,
         RUNTIME_LEAVE_RUN,
+        RUNTIME_BECOME_COPY,
         _RUNTIME_FUNCTIONS,
 } RuntimeFunction;
 

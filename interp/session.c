@@ -9,7 +9,9 @@
 
 #include "interp/compat.h"
 #include "interp/confine.h"
+#include "interp/copy.h"
 #include "interp/execute.h"
+#include "interp/filter/policy.h"
 #include "interp/interrupts.h"
 #include "interp/receive.h"
 #include "interp/runtime.h"
@@ -20,19 +22,27 @@
 /* What a thread or a signal handler of the code's raises in the harness comes once. */
 #define LEAVE_TRIES 3
 
-int session_settle(const SpawnCommand *command) {
-        _pyowned_ PyObject *result = runtime_call(
-                RUNTIME_SETTLE, "(NNN)",
-                PyUnicode_FromFormat("%s/work/%u", command->directory, command->member),
-                PyUnicode_FromFormat("%s/tmp", command->directory),
-                PyUnicode_FromFormat("%s/packages/%u", command->directory, command->member));
+_Static_assert(CONTROL_FD == WORKER_FD_CONTROL, "the filter lets no other socket receive");
 
+int session_settle(Worker *worker) {
+        const SpawnCommand *command = worker->command;
+        _pyowned_ PyObject *result = NULL;
+
+        (void) snprintf(worker->home, sizeof(worker->home), "%s/work/%u", command->directory,
+                        command->member);
+        (void) snprintf(worker->temporary, sizeof(worker->temporary), "%s/tmp", command->directory);
+        result = runtime_call(
+                RUNTIME_SETTLE, "(ssN)", worker->home, worker->temporary,
+                PyUnicode_FromFormat("%s/packages/%u", command->directory, command->member));
         return result ? 0 : -1;
 }
 
 /* Threads of the code run meanwhile, as they do while a prompt waits. */
-static void await_request(void) {
-        struct pollfd fds[] = {{.fd = WORKER_FD_REQUEST, .events = POLLIN}};
+static void await_request(Worker *worker) {
+        struct pollfd fds[] = {
+                {.fd = WORKER_FD_REQUEST, .events = POLLIN},
+                {.fd = WORKER_FD_CONTROL, .events = POLLIN},
+        };
 
         for (;;) {
                 PyThreadState *state = PyEval_SaveThread();
@@ -44,6 +54,8 @@ static void await_request(void) {
                         _exit(WORKER_EXIT_PROTOCOL);
                 if (n > 0 && fds[0].revents)
                         return;
+                if (n > 0 && fds[1].revents && !copy_on_control(worker))
+                        fds[1].fd = -1;
         }
 }
 
@@ -102,7 +114,7 @@ _Noreturn void session_serve(Worker *worker) {
 
         for (;;) {
                 interrupts_ignore();
-                await_request();
+                await_request(worker);
                 interrupts_note();
                 if (worker_receive(worker, &request))
                         run(worker, &request);

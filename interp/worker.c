@@ -83,7 +83,7 @@ static void prepare(Worker *worker) {
         result = runtime_call(RUNTIME_AFTER_FORK, "(s)", worker->command->directory);
         if (!result)
                 fail_in_python("new random state");
-        if (worker->command->flags & SPAWN_SESSION && session_settle(worker->command) < 0)
+        if (worker->command->flags & SPAWN_SESSION && session_settle(worker) < 0)
                 fail_in_python("places of the session");
         if (execute_prepare() < 0)
                 fail_in_python("namespace");
@@ -222,7 +222,11 @@ static void serve(Worker *worker) {
 }
 
 _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent) {
-        Worker worker = {.command = command, .report = REPORT_INIT(WORKER_FD_RESULT)};
+        Worker worker = {
+                .command = command,
+                .report = REPORT_INIT(WORKER_FD_RESULT),
+                .parent = parent,
+        };
         Confinement confinement = {.command = command, .fds = fds, .parent = parent};
         sigset_t none;
         int r;

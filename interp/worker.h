@@ -13,12 +13,20 @@ _Noreturn void worker_main(const SpawnCommand *command, int *fds, pid_t parent);
 
 /* --- for session.c, where a worker does not end with a run --- */
 
+/* A folder of the server, and one below it for each generation of copies. */
+#define SESSION_PATH_SIZE 512
+
 typedef struct Worker {
         const SpawnCommand *command;
         uint64_t address_bytes; /* of the warm interpreter */
         Buffer bytes;           /* what has been read of the request */
         Report report;
         unsigned n_runs; /* that are over */
+
+        /* Of a session: */
+        pid_t parent;
+        bool is_copy;
+        char home[SESSION_PATH_SIZE], temporary[SESSION_PATH_SIZE]; /* absolute */
 } Worker;
 
 /* Blocks until a whole request is there. Returns true when it is a run, and false when it was

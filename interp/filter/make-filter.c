@@ -90,8 +90,10 @@ static void list(void) {
                         describe(policy_find(profile, names[i]), texts[profile],
                                  sizeof(texts[profile]));
                 (void) printf("%s: %s", names[i], texts[0]);
-                if (strcmp(texts[0], texts[1]) != 0)
-                        (void) printf(" | subprocesses: %s", texts[1]);
+                for (Profile profile = 1; profile < _PROFILES; profile++)
+                        if (strcmp(texts[0], texts[profile]) != 0)
+                                (void) printf(" | %s: %s", policy_profile_name(profile),
+                                              texts[profile]);
                 (void) printf("\n");
                 free(names[i]);
         }

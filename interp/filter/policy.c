@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -42,9 +43,13 @@
 #define THREAD_POINTERS                                                                            \
         (CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |          \
          CLONE_DETACHED)
+#define COPY_FLAGS (CLONE_PARENT | SIGCHLD)
 #define NEVER_FLAGS                                                                                \
         ((uint64_t) CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |  \
          CLONE_NEWPID | CLONE_NEWNET | CLONE_PARENT | CLONE_PTRACE)
+
+#define HARMLESS_PRCTLS                                                                            \
+        PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_SECCOMP, PR_GET_NO_NEW_PRIVS
 
 const Rule policy_rules[] = {
         /* ── Files. Which ones is for the mount namespace and Landlock to say. ── */
@@ -54,10 +59,10 @@ const Rule policy_rules[] = {
          * data path; its own folder where there are no cells), such a file is a way for another
          * user of the host to become the one that runs workers. Directories never get these bits at
          * birth. */
-        ALLOW_IF(IN_BOTH, "open", IS(2, S_ISUID | S_ISGID, 0)),
-        ALLOW_IF(IN_BOTH, "openat", IS(3, S_ISUID | S_ISGID, 0)),
-        ALLOW_IF(IN_BOTH, "creat chmod fchmod", IS(1, S_ISUID | S_ISGID, 0)),
-        ALLOW_IF(IN_BOTH, "fchmodat", IS(2, S_ISUID | S_ISGID, 0)),
+        ALLOW_IF(IN_ALL, "open", IS(2, S_ISUID | S_ISGID, 0)),
+        ALLOW_IF(IN_ALL, "openat", IS(3, S_ISUID | S_ISGID, 0)),
+        ALLOW_IF(IN_ALL, "creat chmod fchmod", IS(1, S_ISUID | S_ISGID, 0)),
+        ALLOW_IF(IN_ALL, "fchmodat", IS(2, S_ISUID | S_ISGID, 0)),
         ALLOW("stat fstat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat"),
         ALLOW("getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir"),
         /* link and unlink: sem_open() of glibc makes a semaphore under another name first. */
@@ -65,21 +70,21 @@ const Rule policy_rules[] = {
         ALLOW("truncate ftruncate fallocate fsync fdatasync sendfile copy_file_range flock"),
         ALLOW("utime utimes futimesat utimensat statfs fstatfs"),
         /* Not POSIX_FADV_DONTNEED: it takes everybody's libraries out of the page cache. */
-        ALLOW_IF(IN_BOTH, "fadvise64",
+        ALLOW_IF(IN_ALL, "fadvise64",
                  IS(3, INT, POSIX_FADV_NORMAL, POSIX_FADV_RANDOM, POSIX_FADV_SEQUENTIAL,
                     POSIX_FADV_WILLNEED, POSIX_FADV_NOREUSE)),
         /* Named pipes, and no devices: whoever collects files opens none of either. */
-        ALLOW_IF(IN_BOTH, "mknod", IS(1, S_IFMT, S_IFIFO)),
-        ALLOW_IF(IN_BOTH, "mknodat", IS(2, S_IFMT, S_IFIFO)),
+        ALLOW_IF(IN_ALL, "mknod", IS(1, S_IFMT, S_IFIFO)),
+        ALLOW_IF(IN_ALL, "mknodat", IS(2, S_IFMT, S_IFIFO)),
         /* Not F_SETOWN, F_SETSIG: the kernel would signal a stranger. Not F_SETLEASE, F_NOTIFY,
          * F_SETPIPE_SZ: they reach others who use the file, or take the kernel's memory. Nor locks
          * of open files: those of a process end when it closes the file, so that RLIMIT_NOFILE
          * bounds them somewhat, but these last as long as it is mapped, and nothing counts a lock's
          * memory (RLIMIT_LOCKS has meant nothing since Linux 2.4.25). */
-        ALLOW_IF(IN_BOTH, "fcntl",
+        ALLOW_IF(IN_ALL, "fcntl",
                  IS(1, INT, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK,
                     F_SETLK, F_SETLKW, F_GETPIPE_SZ, F_GET_SEALS)),
-        ALLOW_IF(IN_BOTH, "ioctl",
+        ALLOW_IF(IN_ALL, "ioctl",
                  IS(1, INT, TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX)),
         /* shutil.copystat() takes this errno for "there is no such thing here"; it raises EPERM. */
         REFUSE(ENOTSUP, "listxattr llistxattr flistxattr getxattr lgetxattr fgetxattr"),
@@ -102,8 +107,8 @@ const Rule policy_rules[] = {
               "rt_sigsuspend"),
         ALLOW("sigaltstack pause"),
         /* kill(0) is the worker's own group: it leads a session. */
-        ALLOW_IF(IN_THREADS, "kill", IS(0, INT, 0, OWN_PID)),
-        ALLOW_IF(IN_THREADS, "tgkill", IS(0, INT, OWN_PID)),
+        ALLOW_IF(IN_THREADS | IN_SESSION, "kill", IS(0, INT, 0, OWN_PID)),
+        ALLOW_IF(IN_THREADS | IN_SESSION, "tgkill", IS(0, INT, OWN_PID)),
         /* Its children are its own to end; what else it might reach is for the pid namespace, the
          * user id or Landlock's scope to say, and no worker is made without one of them. */
         ALLOW_IN(IN_SUBPROCESSES, "kill tgkill"),
@@ -116,6 +121,10 @@ const Rule policy_rules[] = {
         ALLOW("sched_yield sched_getaffinity sched_getparam sched_getscheduler getcpu getpriority"),
         ALLOW("sched_get_priority_max sched_get_priority_min exit exit_group restart_syscall"),
         ALLOW_IF(IN_THREADS, "clone", IS(0, INT & ~(uint64_t) THREAD_POINTERS, THREAD_FLAGS)),
+        /* Besides, a copy of a session, which the supervisor must allow each time: see the filter
+         * beneath this one (confine_filter.c). */
+        ALLOW_IF(IN_SESSION, "clone",
+                 IS(0, INT & ~(uint64_t) THREAD_POINTERS, THREAD_FLAGS, COPY_FLAGS)),
         /* Its flags are behind a pointer, where no filter can look. glibc falls back on clone(). */
         REFUSE(ENOSYS, "clone3"),
         /* Which processor it runs on is the server's to say; libraries only ask. */
@@ -126,19 +135,29 @@ const Rule policy_rules[] = {
         ALLOW("wait4 waitid getpid getppid getpgid getpgrp getsid"),
         ALLOW("getuid geteuid getgid getegid getgroups getresuid getresgid"),
         ALLOW_IF(IN_SUBPROCESSES, "clone", IS(0, NEVER_FLAGS, 0)),
-        ALLOW_IN(IN_SUBPROCESSES, "fork vfork execve execveat setpgid setsid"),
+        ALLOW_IN(IN_SUBPROCESSES, "fork vfork execve execveat setpgid"),
+        /* Where it does anything, in a process that leads no group, that is a copy which leaves the
+         * group of its source. */
+        ALLOW_IN(IN_SUBPROCESSES | IN_SESSION, "setsid"),
 /* The loader of every new program on x86-64 sets the base of its thread's storage. */
 #if defined(__x86_64__)
         ALLOW_IF(IN_SUBPROCESSES, "arch_prctl", IS(0, INT, ARCH_SET_FS)),
 #endif
         /* A run that may have one process only gets the stricter profile on top. The worker takes
-         * this call away before the run begins. */
-        ALLOW_IF(IN_SUBPROCESSES, "seccomp", IS(0, INT, SECCOMP_SET_MODE_FILTER), IS(1, INT, 0)),
+         * this call away before the run begins. A copy of a session gets a filter on top, too;
+         * there the call stays, as more filters only take away. */
+        ALLOW_IF(IN_SUBPROCESSES | IN_SESSION, "seccomp", IS(0, INT, SECCOMP_SET_MODE_FILTER),
+                 IS(1, INT, 0)),
+        /* Likewise. */
+        ALLOW_IN(IN_SESSION, "landlock_create_ruleset landlock_add_rule landlock_restrict_self"),
+        /* Descriptors for a copy come through this socket, and through no other. */
+        ALLOW_IF(IN_SESSION, "recvmsg", IS(0, INT, CONTROL_FD)),
         ALLOW("getrlimit getrusage"),
-        ALLOW_IF(IN_BOTH, "prlimit64", IS(0, INT, 0)),
-        ALLOW_IF(IN_BOTH, "prctl",
-                 IS(0, INT, PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_SECCOMP,
-                    PR_GET_NO_NEW_PRIVS)),
+        ALLOW_IF(IN_ALL, "prlimit64", IS(0, INT, 0)),
+        ALLOW_IF(IN_THREADS | IN_SUBPROCESSES, "prctl", IS(0, INT, HARMLESS_PRCTLS)),
+        /* A copy ends with the supervisor as its source does. No other signal than SIGKILL passes
+         * the filter beneath this one. */
+        ALLOW_IF(IN_SESSION, "prctl", IS(0, INT, HARMLESS_PRCTLS, PR_SET_PDEATHSIG)),
         REFUSE(EPERM,
                "setuid setgid setreuid setregid setresuid setresgid setgroups setfsuid setfsgid"),
         REFUSE(EPERM, "capget capset personality"),
@@ -155,14 +174,14 @@ const Rule policy_rules[] = {
         ALLOW("recvfrom getsockname getpeername getsockopt shutdown"),
         /* asyncio wakes itself through a pair of sockets. Streams only: on a pair of datagram
          * sockets sendto() reaches any abstract address (measured). */
-        ALLOW_IF(IN_BOTH, "socketpair", IS(0, INT, AF_UNIX),
+        ALLOW_IF(IN_ALL, "socketpair", IS(0, INT, AF_UNIX),
                  IS(1, INT & ~(uint64_t) (SOCK_CLOEXEC | SOCK_NONBLOCK), SOCK_STREAM)),
         /* send() is this, without an address. */
-        ALLOW_IF(IN_BOTH, "sendto", IS(4, UINT64_MAX, 0)),
+        ALLOW_IF(IN_ALL, "sendto", IS(4, UINT64_MAX, 0)),
         /* Not SO_ATTACH_FILTER, which would have the kernel run a program of the run's. Not
          * SO_SNDBUF: what waits in a socket is memory of the kernel's, and 125 pairs with all that
          * net.core.wmem_max allows (4 MiB since Linux 6.18) held 2 GB that no limit sees. */
-        ALLOW_IF(IN_BOTH, "setsockopt", IS(1, INT, SOL_SOCKET),
+        ALLOW_IF(IN_ALL, "setsockopt", IS(1, INT, SOL_SOCKET),
                  IS(2, INT, SO_SNDTIMEO, SO_RCVTIMEO)),
         /* As on a kernel without a network. */
         REFUSE(EAFNOSUPPORT, "socket"),
@@ -194,6 +213,7 @@ const char *policy_profile_name(Profile profile) {
         static const char *const names[] = {
                 [PROFILE_THREADS] = "threads",
                 [PROFILE_SUBPROCESSES] = "subprocesses",
+                [PROFILE_SESSION] = "session",
         };
 
         assert(profile < _PROFILES);
@@ -201,8 +221,7 @@ const char *policy_profile_name(Profile profile) {
 }
 
 bool policy_rule_is_in(const Rule *rule, Profile profile) {
-        return rule->profiles == IN_BOTH ||
-               (rule->profiles == IN_THREADS) == (profile == PROFILE_THREADS);
+        return rule->profiles == IN_ALL || rule->profiles & 1U << profile;
 }
 
 bool policy_next_name(const char **names, char *name, size_t size) {

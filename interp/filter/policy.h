@@ -15,6 +15,7 @@
 typedef enum Profile {
         PROFILE_THREADS,      /* threads, and no new process or program */
         PROFILE_SUBPROCESSES, /* those too */
+        PROFILE_SESSION,      /* threads, and what a copy of the process takes */
         _PROFILES,
 } Profile;
 
@@ -48,17 +49,21 @@ typedef struct Check {
  * process id: these end at 2^22. */
 #define OWN_PID ((uint64_t) 0x7ea15eed)
 
-typedef enum RuleProfiles {
-        IN_BOTH,
-        IN_THREADS,
-        IN_SUBPROCESSES,
-} RuleProfiles;
+/* WORKER_FD_CONTROL; session.c sees to it that it is the same. */
+#define CONTROL_FD 253
+
+enum {
+        IN_ALL = 0,
+        IN_THREADS = 1U << PROFILE_THREADS,
+        IN_SUBPROCESSES = 1U << PROFILE_SUBPROCESSES,
+        IN_SESSION = 1U << PROFILE_SESSION,
+};
 
 typedef struct Rule {
         const char *names; /* of system calls, with spaces between them */
         int answer;
-        RuleProfiles profiles;
-        Check checks[2]; /* all must hold, else the answer is ANSWER_DEFAULT */
+        unsigned profiles; /* bits of these */
+        Check checks[2];   /* all must hold, else the answer is ANSWER_DEFAULT */
 } Rule;
 
 /* The rules; a system call stands in at most one rule of a profile. */

@@ -177,6 +177,13 @@ def after_fork(directory):
     reseed()
 
 
+def become_copy(home, temporary, packages):
+    """In a copy of a session, after the callbacks of os.register_at_fork()."""
+    settle(home, temporary, packages)
+    threading.main_thread()._set_native_id()
+    reseed()
+
+
 def reseed():
     loaded = sys.modules.get
     random.seed()

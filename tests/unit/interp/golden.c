@@ -43,16 +43,20 @@ Golden golden_find(const char *text, const char *name, Profile profile) {
 
         for (const char *line = text; line && *line; line = strchr(line, '\n')) {
                 const char *decision, *end, *other;
+                char marker[64];
 
                 line += *line == '\n';
                 if (strncmp(line, name, length) != 0 || line[length] != ':')
                         continue;
                 end = line + strcspn(line, "\n");
                 decision = line + length + 2;
-                other = memmem(decision, (size_t) (end - decision), " | subprocesses: ", 17);
-                if (other && profile == PROFILE_SUBPROCESSES)
-                        decision = other + 17;
-                else if (other)
+                /* A profile that is not named decides as the first one does. */
+                (void) snprintf(marker, sizeof(marker), " | %s: ", policy_profile_name(profile));
+                other = memmem(decision, (size_t) (end - decision), marker, strlen(marker));
+                if (other)
+                        decision = other + strlen(marker);
+                other = memmem(decision, (size_t) (end - decision), " | ", 3);
+                if (other)
                         end = other;
                 return (Golden){
                         .is_listed = true,

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -137,6 +138,21 @@ static void one_process_of_a_run(void) {
         EXPECT(REFUSED(EPERM, syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL)));
 }
 
+/* What is allowed above the filter of attempts, which is not loaded here, is made. */
+static void session(void) {
+        pid_t child;
+
+        EXPECT(confine_session_calls() == 0);
+        EXPECT(can_start_a_thread());
+        EXPECT(!can_fork() && errno == EPERM);
+        EXPECT(REFUSED(EPERM, kill(getppid(), 0)));
+        EXPECT(REFUSED(EPERM, execl("/bin/true", "true", NULL)));
+        child = (pid_t) syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+        if (child == 0)
+                _exit(kill(0, 0) == 0 && setsid() > 0 ? 0 : 1);
+        EXPECT(child > 0);
+}
+
 static void forbidden(void) {
         EXPECT(confine_system_calls(true) == 0);
         (void) syscall(SYS_ptrace, 0, 0, 0, 0);
@@ -167,6 +183,14 @@ static void test_a_run_with_one_process(void **state) {
         assert_int_equal(status_of(one_process_of_a_run), 0);
 }
 
+static void test_a_worker_of_a_session(void **state) {
+        int status = status_of(session);
+
+        assert_int_equal(status, 0);
+        assert_true(waitpid(-1, &status, 0) > 0);
+        assert_int_equal(status, 0);
+}
+
 static void test_a_forbidden_call_is_the_end(void **state) {
         int status = status_of(forbidden);
 
@@ -188,6 +212,7 @@ int main(void) {
                 cmocka_unit_test(test_a_worker_with_subprocesses),
                 cmocka_unit_test(test_a_run_with_subprocesses),
                 cmocka_unit_test(test_a_run_with_one_process),
+                cmocka_unit_test(test_a_worker_of_a_session),
                 cmocka_unit_test(test_a_forbidden_call_is_the_end),
                 cmocka_unit_test(test_it_may_signal_itself),
         };

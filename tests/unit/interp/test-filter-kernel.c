@@ -63,19 +63,27 @@ static int set_up(void **state) {
         return shared == MAP_FAILED ? -1 : 0;
 }
 
-static int load_marked(Profile profile) {
-        struct sock_filter code[N_ELEMENTS(filter_threads) + N_ELEMENTS(filter_subprocesses)];
-        struct sock_fprog program = {.filter = code};
+static const struct {
+        const struct sock_filter *code;
+        unsigned short size;
+        const unsigned short *own_pid; /* places of it */
+        size_t n_own_pid;
+} filters[_PROFILES] = {
+        [PROFILE_THREADS] = {filter_threads, N_ELEMENTS(filter_threads), filter_threads_own_pid,
+                             N_ELEMENTS(filter_threads_own_pid)},
+        [PROFILE_SUBPROCESSES] = {filter_subprocesses, N_ELEMENTS(filter_subprocesses), NULL, 0},
+        [PROFILE_SESSION] = {filter_session, N_ELEMENTS(filter_session), filter_session_own_pid,
+                             N_ELEMENTS(filter_session_own_pid)},
+};
 
-        if (profile == PROFILE_THREADS) {
-                program.len = N_ELEMENTS(filter_threads);
-                memcpy(code, filter_threads, sizeof(filter_threads));
-                for (size_t i = 0; i < N_ELEMENTS(filter_threads_own_pid); i++)
-                        code[filter_threads_own_pid[i]].k = (uint32_t) getpid();
-        } else {
-                program.len = N_ELEMENTS(filter_subprocesses);
-                memcpy(code, filter_subprocesses, sizeof(filter_subprocesses));
-        }
+static int load_marked(Profile profile) {
+        struct sock_filter code[1024];
+        struct sock_fprog program = {.filter = code, .len = filters[profile].size};
+
+        assert_in_range(program.len, 1, N_ELEMENTS(code));
+        memcpy(code, filters[profile].code, program.len * sizeof(code[0]));
+        for (size_t i = 0; i < filters[profile].n_own_pid; i++)
+                code[filters[profile].own_pid[i]].k = (uint32_t) getpid();
         for (size_t i = 0; i < program.len; i++) {
                 if (code[i].code != (BPF_RET | BPF_K))
                         continue;
@@ -194,9 +202,9 @@ static void test_every_number_is_answered_as_listed(void **state) {
 #define HIGH       (1UL << 32)
 #define HIGHEST    (1UL << 63)
 #define THREAD     0x3d0f00UL /* what glibc's pthread_create() asks for */
-#define BOTH       (1 << PROFILE_THREADS | 1 << PROFILE_SUBPROCESSES)
-#define THREADS    (1 << PROFILE_THREADS)
+#define ALL        ((1 << _PROFILES) - 1)
 #define PROCESSES  (1 << PROFILE_SUBPROCESSES)
+#define SESSION    (1 << PROFILE_SESSION)
 #define OWN        ((unsigned long) OWN_PID)
 #define MINUS(n)   ((unsigned long) -(long) (n))
 #define MINUS32(n) ((unsigned long) (uint32_t) - (int) (n))
@@ -207,8 +215,8 @@ static const struct {
         Call call;
         int allowed_in;
 } arguments[] = {
-        {{SYS_clone, {THREAD}}, BOTH},
-        {{SYS_clone, {THREAD | HIGH}}, BOTH},
+        {{SYS_clone, {THREAD}}, ALL},
+        {{SYS_clone, {THREAD | HIGH}}, ALL},
         {{SYS_clone, {SIGCHLD}}, PROCESSES},
         {{SYS_clone, {SIGCHLD | HIGH}}, PROCESSES},
         {{SYS_clone, {CLONE_VM | CLONE_VFORK | SIGCHLD}}, PROCESSES},
@@ -224,35 +232,43 @@ static const struct {
         {{SYS_clone, {SIGCHLD | CLONE_NEWIPC}}, 0},
         {{SYS_clone, {SIGCHLD | CLONE_NEWUTS}}, 0},
         {{SYS_clone, {SIGCHLD | CLONE_NEWCGROUP}}, 0},
-        {{SYS_clone, {SIGCHLD | CLONE_PARENT}}, 0},
+        {{SYS_clone, {SIGCHLD | CLONE_PARENT}}, SESSION},
+        {{SYS_clone, {SIGCHLD | CLONE_PARENT | CLONE_CHILD_SETTID | HIGH}}, SESSION},
+        {{SYS_clone, {SIGCHLD | CLONE_PARENT | CLONE_VM}}, 0},
+        {{SYS_clone, {SIGCHLD | CLONE_PARENT | CLONE_FILES}}, 0},
+        {{SYS_clone, {SIGCHLD | CLONE_PARENT | CLONE_NEWUSER}}, 0},
+        {{SYS_clone, {CLONE_PARENT}}, 0},
         {{SYS_clone, {THREAD | CLONE_PARENT}}, 0},
 
-        {{SYS_kill, {OWN, 9}}, BOTH},
-        {{SYS_kill, {OWN | HIGH, 9}}, BOTH},
-        {{SYS_kill, {0, 9}}, BOTH},
-        {{SYS_kill, {HIGH, 9}}, BOTH},
+        {{SYS_kill, {OWN, 9}}, ALL},
+        {{SYS_kill, {OWN | HIGH, 9}}, ALL},
+        {{SYS_kill, {0, 9}}, ALL},
+        {{SYS_kill, {HIGH, 9}}, ALL},
         {{SYS_kill, {1, 9}}, PROCESSES},
         {{SYS_kill, {1 | HIGH, 9}}, PROCESSES},
         {{SYS_kill, {OWN + 1, 9}}, PROCESSES},
         {{SYS_kill, {MINUS(1), 9}}, PROCESSES},
         {{SYS_kill, {MINUS32(1), 9}}, PROCESSES},
         {{SYS_kill, {MINUS32(2), 9}}, PROCESSES},
-        {{SYS_tgkill, {OWN, 1, 9}}, BOTH},
+        {{SYS_tgkill, {OWN, 1, 9}}, ALL},
         {{SYS_tgkill, {0, 1, 9}}, PROCESSES},
         {{SYS_tgkill, {1 | HIGH, 1, 9}}, PROCESSES},
 
-        {{SYS_socketpair, {AF_UNIX, SOCK_STREAM}}, BOTH},
-        {{SYS_socketpair, {AF_UNIX | HIGH, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK}}, BOTH},
+        {{SYS_socketpair, {AF_UNIX, SOCK_STREAM}}, ALL},
+        {{SYS_socketpair, {AF_UNIX | HIGH, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK}}, ALL},
         {{SYS_socketpair, {AF_UNIX, SOCK_DGRAM}}, 0},
         {{SYS_socketpair, {AF_UNIX, SOCK_DGRAM | HIGH}}, 0},
         {{SYS_socketpair, {AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC}}, 0},
         {{SYS_socketpair, {AF_INET, SOCK_STREAM}}, 0},
         {{SYS_socketpair, {AF_INET | HIGH, SOCK_STREAM}}, 0},
         {{SYS_socketpair, {AF_TIPC, SOCK_STREAM}}, 0},
-        {{SYS_sendto, {3, JUNK, 1, 0, 0}}, BOTH},
+        {{SYS_sendto, {3, JUNK, 1, 0, 0}}, ALL},
         {{SYS_sendto, {3, JUNK, 1, 0, HIGH}}, 0}, /* a pointer: all bits count */
         {{SYS_sendto, {3, JUNK, 1, 0, 1}}, 0},
-        {{SYS_setsockopt, {3, SOL_SOCKET, SO_RCVTIMEO}}, BOTH},
+        {{SYS_recvmsg, {CONTROL_FD, JUNK}}, SESSION},
+        {{SYS_recvmsg, {CONTROL_FD | HIGH, JUNK}}, SESSION},
+        {{SYS_recvmsg, {3, JUNK}}, 0},
+        {{SYS_setsockopt, {3, SOL_SOCKET, SO_RCVTIMEO}}, ALL},
         {{SYS_setsockopt, {3, SOL_SOCKET, SO_SNDBUF}}, 0},
         {{SYS_setsockopt, {3, SOL_SOCKET, SO_RCVBUF | HIGH}}, 0},
         {{SYS_setsockopt, {3, SOL_SOCKET, SO_ATTACH_FILTER}}, 0},
@@ -260,9 +276,9 @@ static const struct {
         {{SYS_setsockopt, {3, 0, SO_RCVTIMEO}}, 0},
         {{SYS_setsockopt, {3, HIGH, SO_RCVTIMEO}}, 0},
 
-        {{SYS_fcntl, {3, F_GETFD}}, BOTH},
-        {{SYS_fcntl, {3, F_GETFD | HIGH}}, BOTH},
-        {{SYS_fcntl, {3, F_DUPFD_CLOEXEC, 9}}, BOTH},
+        {{SYS_fcntl, {3, F_GETFD}}, ALL},
+        {{SYS_fcntl, {3, F_GETFD | HIGH}}, ALL},
+        {{SYS_fcntl, {3, F_DUPFD_CLOEXEC, 9}}, ALL},
         {{SYS_fcntl, {3, F_SETOWN, 1}}, 0},
         {{SYS_fcntl, {3, F_SETOWN | HIGH, 1}}, 0},
         {{SYS_fcntl, {3, F_SETOWN_EX, 1}}, 0},
@@ -271,24 +287,24 @@ static const struct {
         {{SYS_fcntl, {3, F_NOTIFY, 1}}, 0},
         {{SYS_fcntl, {3, F_SETPIPE_SZ, 1 << 20}}, 0},
         {{SYS_fcntl, {3, F_ADD_SEALS, 1}}, 0},
-        {{SYS_fcntl, {3, F_SETLK, JUNK}}, BOTH},
+        {{SYS_fcntl, {3, F_SETLK, JUNK}}, ALL},
         {{SYS_fcntl, {3, F_OFD_SETLK, JUNK}}, 0},
         {{SYS_fcntl, {3, F_OFD_SETLKW | HIGH, JUNK}}, 0},
 
-        {{SYS_fchmod, {3, 01777}}, BOTH},
+        {{SYS_fchmod, {3, 01777}}, ALL},
         {{SYS_fchmod, {3, S_ISUID | 0755}}, 0},
         {{SYS_fchmod, {3, S_ISGID | 0755 | HIGH}}, 0},
-        {{SYS_fchmodat, {3, JUNK, 0755}}, BOTH},
+        {{SYS_fchmodat, {3, JUNK, 0755}}, ALL},
         {{SYS_fchmodat, {3, JUNK, S_ISGID | 0755}}, 0},
-        {{SYS_openat, {3, JUNK, O_CREAT | O_RDWR, 0666}}, BOTH},
+        {{SYS_openat, {3, JUNK, O_CREAT | O_RDWR, 0666}}, ALL},
         {{SYS_openat, {3, JUNK, O_CREAT | O_RDWR, S_ISUID | 0755}}, 0},
         {{SYS_openat, {3, JUNK, O_CREAT | O_RDWR, S_ISGID | 0755 | HIGH}}, 0},
-        {{SYS_fadvise64, {3, 0, 0, POSIX_FADV_SEQUENTIAL}}, BOTH},
+        {{SYS_fadvise64, {3, 0, 0, POSIX_FADV_SEQUENTIAL}}, ALL},
         {{SYS_fadvise64, {3, 0, 0, POSIX_FADV_DONTNEED}}, 0},
         {{SYS_fadvise64, {3, 0, 0, POSIX_FADV_DONTNEED | HIGH}}, 0},
 
-        {{SYS_ioctl, {3, TCGETS}}, BOTH},
-        {{SYS_ioctl, {3, FIONREAD | HIGH}}, BOTH},
+        {{SYS_ioctl, {3, TCGETS}}, ALL},
+        {{SYS_ioctl, {3, FIONREAD | HIGH}}, ALL},
         {{SYS_ioctl, {3, TIOCSTI}}, 0},
         {{SYS_ioctl, {3, TIOCSTI | HIGH}}, 0},
         {{SYS_ioctl, {3, TIOCSTI | HIGHEST}}, 0},
@@ -296,29 +312,29 @@ static const struct {
         {{SYS_ioctl, {3, FIOASYNC}}, 0},
         {{SYS_ioctl, {3, FIOSETOWN}}, 0},
         {{SYS_ioctl, {3, TIOCSCTTY}}, 0},
-        {{SYS_prctl, {PR_SET_NAME}}, BOTH},
-        {{SYS_prctl, {PR_GET_DUMPABLE | HIGH}}, BOTH},
+        {{SYS_prctl, {PR_SET_NAME}}, ALL},
+        {{SYS_prctl, {PR_GET_DUMPABLE | HIGH}}, ALL},
         {{SYS_prctl, {PR_SET_DUMPABLE, 1}}, 0},
         {{SYS_prctl, {PR_SET_DUMPABLE | HIGH, 1}}, 0},
         {{SYS_prctl, {PR_SET_PTRACER, MINUS(1)}}, 0},
         {{SYS_prctl, {PR_SET_SECCOMP, SECCOMP_MODE_FILTER}}, 0},
         {{SYS_prctl, {PR_SET_SECCOMP | HIGHEST, SECCOMP_MODE_FILTER}}, 0},
         {{SYS_prctl, {PR_SET_MM, PR_SET_MM_ARG_START}}, 0},
-        {{SYS_prctl, {PR_SET_PDEATHSIG, 0}}, 0},
+        {{SYS_prctl, {PR_SET_PDEATHSIG, 0}}, SESSION},
         {{SYS_prctl, {PR_SET_CHILD_SUBREAPER, 1}}, 0},
         {{SYS_prctl, {PR_SET_SPECULATION_CTRL}}, 0},
-        {{SYS_seccomp, {SECCOMP_SET_MODE_FILTER, 0}}, PROCESSES},
+        {{SYS_seccomp, {SECCOMP_SET_MODE_FILTER, 0}}, PROCESSES | SESSION},
         {{SYS_seccomp, {SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER}}, 0},
         {{SYS_seccomp, {SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW | HIGH}}, 0},
         {{SYS_seccomp, {SECCOMP_SET_MODE_STRICT, 0}}, 0},
 
-        {{SYS_prlimit64, {0, RLIMIT_CPU}}, BOTH},
-        {{SYS_prlimit64, {HIGH, RLIMIT_CPU}}, BOTH},
+        {{SYS_prlimit64, {0, RLIMIT_CPU}}, ALL},
+        {{SYS_prlimit64, {HIGH, RLIMIT_CPU}}, ALL},
         {{SYS_prlimit64, {1, RLIMIT_CPU}}, 0},
         {{SYS_prlimit64, {1 | HIGH, RLIMIT_CPU}}, 0},
 
-        {{SYS_mknodat, {3, JUNK, S_IFIFO | 0600}}, BOTH},
-        {{SYS_mknodat, {3, JUNK, S_IFIFO | 0600 | HIGH}}, BOTH},
+        {{SYS_mknodat, {3, JUNK, S_IFIFO | 0600}}, ALL},
+        {{SYS_mknodat, {3, JUNK, S_IFIFO | 0600 | HIGH}}, ALL},
         {{SYS_mknodat, {3, JUNK, S_IFCHR | 0600, 0x103}}, 0},
         {{SYS_mknodat, {3, JUNK, S_IFBLK | 0600 | HIGH, 0x800}}, 0},
         {{SYS_mknodat, {3, JUNK, S_IFSOCK | 0600}}, 0},
@@ -329,7 +345,7 @@ static const struct {
         {{SYS_mknod, {JUNK, S_IFBLK | HIGH}}, 0},
         {{SYS_chmod, {JUNK, S_ISUID | 0755}}, 0},
         {{SYS_creat, {JUNK, S_ISUID | 0755}}, 0},
-        {{SYS_open, {JUNK, O_CREAT | O_RDWR, 0666}}, BOTH},
+        {{SYS_open, {JUNK, O_CREAT | O_RDWR, 0666}}, ALL},
         {{SYS_open, {JUNK, O_CREAT | O_RDWR, S_ISUID | 0755}}, 0},
 #endif
 };

@@ -234,6 +234,10 @@ static void test_the_header_is_the_tree(void **state) {
         assert_int_equal(all[PROFILE_SUBPROCESSES].tree.size, N_ELEMENTS(filter_subprocesses));
         assert_memory_equal(all[PROFILE_SUBPROCESSES].tree.code, filter_subprocesses,
                             sizeof(filter_subprocesses));
+        assert_int_equal(all[PROFILE_SESSION].tree.size, N_ELEMENTS(filter_session));
+        assert_memory_equal(all[PROFILE_SESSION].tree.code, filter_session, sizeof(filter_session));
+        for (size_t i = 0; i < N_ELEMENTS(filter_session_own_pid); i++)
+                assert_int_equal(filter_session[filter_session_own_pid[i]].k, OWN_PID);
 }
 
 /* Two rules for one call of one profile would be one too many: the first found would count here,
