@@ -205,7 +205,7 @@ void home_member_close(HomeMember *member) {
 /* --- homes --- */
 
 static int make_folders(Homes *homes, Home *home, bool has_tmp, HomeMember *ret_member) {
-        _autoclose_ int work_fd = -1, packages_fd = -1, tmp_fd = -1;
+        _autoclose_ int work_fd = -1, packages_fd = -1;
         int r;
 
         r = tree_make_folder(homes->root_fd, home->name, 0711, (uid_t) -1, &home->directory_fd);
@@ -217,8 +217,16 @@ static int make_folders(Homes *homes, Home *home, bool has_tmp, HomeMember *ret_
                 r = tree_make_folder(home->directory_fd, "packages", 0711, (uid_t) -1,
                                      &packages_fd);
         if (r == 0 && has_tmp)
-                r = tree_make_folder(home->directory_fd, "tmp", 0700, owner_of(home), &tmp_fd);
+                r = home_make_tmp(home);
         return r < 0 ? r : home_open_member(homes, home, 0, ret_member);
+}
+
+int home_make_tmp(const Home *home) {
+        _autoclose_ int fd = tree_open_folder(home->directory_fd, "tmp");
+
+        if (fd == -ENOENT)
+                return tree_make_folder(home->directory_fd, "tmp", 0700, owner_of(home), &fd);
+        return fd < 0 ? raise_error(fd, "open tmp of home %s", home->name) : 0;
 }
 
 int home_make(Homes *homes, bool has_tmp, Home *ret_home, HomeMember *ret_member) {

@@ -99,5 +99,7 @@ _must_check_ int home_empty_member(Homes *homes, Home *home, HomeMember *member)
 /* Closes and forgets; the files stay, and its index stays taken. */
 void home_close(Homes *homes, Home *home);
 void home_member_close(HomeMember *member);
+/* tmp/, for a home that was made where workers had no need of it. */
+_must_check_ int home_make_tmp(const Home *home);
 /* Its absolute path, for a worker without a mount namespace. */
 void home_path(const Homes *homes, const Home *home, char *ret_path, size_t size);

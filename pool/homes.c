@@ -234,8 +234,13 @@ int homes_next(Homes *homes, uint64_t *position, Home *ret_home) {
                         return 1;
                 if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
                         return raise_error(r, "open home %s", name);
-                log_info("home %s goes: %s", name,
-                         r == -ENOENT ? "no session is in it" : strerror(-r));
+                if (r == -EADDRINUSE)
+                        log_warning("home %s goes: its uid is not one of those for sessions, or is "
+                                    "another one's",
+                                    name);
+                else
+                        log_info("home %s goes: %s", name,
+                                 r == -ENOENT ? "no session is in it" : strerror(-r));
                 r = home_discard(homes, homes->root_fd, name);
                 if (r < 0)
                         return r;

@@ -163,15 +163,15 @@ static void measure_directory(int parent_fd, const char *name, unsigned depth, u
         (void) closedir(directory);
 }
 
-/* Whether a folder in a home's work/ is the workspace of another session: one with a record, which
- * no session can make. */
+/* Whether a folder in a home's work/ is the workspace of another session: one that has packages/,
+ * too, where no session can make anything. */
 static bool is_of_another(int home_fd, const char *name, const char *own_name) {
-        char record[NAME_MAX + 16];
+        char packages[NAME_MAX + 16];
 
         if (strcmp(name, own_name) == 0)
                 return false;
-        (void) snprintf(record, sizeof(record), "%s.session", name);
-        return faccessat(home_fd, record, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        (void) snprintf(packages, sizeof(packages), "packages/%s", name);
+        return faccessat(home_fd, packages, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static void measure_member(int home_fd, unsigned member, unsigned *entries, uint64_t *bytes) {

@@ -88,6 +88,11 @@ static int restore_member(void *data, unsigned member) {
         session = home_record_read(&restore->shared->home, member, &record) == 0
                           ? session_of(pool, &record)
                           : NULL;
+        if (session && !session->template->has_cell_folders &&
+            home_make_tmp(&restore->shared->home) < 0) {
+                free(session);
+                session = NULL;
+        }
         if (session) {
                 session_set_place(session, place);
                 if (session_register(session) == 0) {

@@ -91,11 +91,19 @@ static void test_two_homes_have_nothing_in_common(void **state) {
         Home other;
         HomeMember other_member;
 
+        struct stat status;
+
         assert_int_equal(home_make(&homes, false, &other, &other_member), 0);
         assert_string_not_equal(home.name, other.name);
         assert_int_not_equal(home.index, other.index);
         assert_true(uid_base == 0 || home.uid != other.uid);
         assert_true(faccessat(other.directory_fd, "tmp", F_OK, 0) < 0);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(home_make_tmp(&other), 0);
+                assert_int_equal(fstatat(other.directory_fd, "tmp", &status, 0), 0);
+                assert_int_equal(status.st_mode & 07777, 0700);
+                assert_int_equal(status.st_uid, uid_base ? other.uid : geteuid());
+        }
         home_remove_member(&homes, &other, &other_member);
         assert_int_equal(other.directory_fd, -1);
         home_remove_member(&homes, &home, &member);
