@@ -24,7 +24,7 @@ RUN --mount=type=bind,source=dev,target=/dev-script \
  && rm -rf /var/lib/apt/lists/* /var/log/* \
  && useradd --system --no-create-home --home-dir /nonexistent hatchery \
  && install -d -o hatchery -g hatchery -m 711 /run/hatchery \
- && install -d -o hatchery -g hatchery -m 700 /var/lib/hatchery
+ && install -d -o hatchery -g hatchery -m 711 /var/lib/hatchery
 COPY --from=build /src/build/hatchery /src/build/hatchery-python /usr/local/bin/
 
 # Every option is a variable too; `docker run hatchery --help` lists them.
