@@ -23,8 +23,11 @@ typedef enum Phase {
 } Phase;
 
 struct Connection {
+        IntakeOwner owner; /* first: on_close.data is found by it */
         ConnectionTable *table;
         Connection *previous, *next;
+        bool is_unhooked; /* in the table's list of these: */
+        Connection *unhooked_previous, *unhooked_next;
         h2o_socket_t *sock;
         h2o_socket_cb first_read; /* what read when it was new */
         int fd;
@@ -42,9 +45,12 @@ struct Connection {
 struct ConnectionTable {
         h2o_loop_t *loop;
         const Options *options;
+        Intakes *intakes;
         unsigned *count;
         void (*closed)(void *data);
         void *closed_data;
+        h2o_socket_cb http1_read; /* by which libh2o reads HTTP/1; NULL: not seen yet */
+        Connection *unhooked;     /* whose next request intake.h does not see yet */
         Connection **by_fd;
         size_t n_by_fd;
         Connection *first;
@@ -94,7 +100,8 @@ static void look_for_http2(Connection *connection) {
         h2o_socket_cb read = connection->sock->_cb.read;
         h2o_iovec_t protocol;
 
-        if (connection->is_http2 || !read || read == connection->first_read)
+        if (connection->is_http2 || !read || read == connection->first_read ||
+            intake_is_hooked(connection->owner.intake))
                 return;
         protocol = connection->is_tls ? h2o_socket_ssl_get_selected_protocol(connection->sock)
                                       : h2o_iovec_init(H2O_STRLIT("h2"));
@@ -103,6 +110,10 @@ static void look_for_http2(Connection *connection) {
 
 static Phase observe(Connection *connection, uint64_t *ret_mark) {
         look_for_http2(connection);
+        if (intake_is_receiving(connection->owner.intake, ret_mark)) {
+                *ret_mark += connection->requests;
+                return PHASE_RECEIVING;
+        }
         *ret_mark = connection->requests;
         if (h2o_socket_is_writing(connection->sock)) {
                 *ret_mark = acknowledged_bytes(connection);
@@ -190,12 +201,71 @@ static void look_at(Connection *connection, uint64_t now_ns) {
                 end_late(connection);
 }
 
+static void set_unhooked(Connection *connection) {
+        ConnectionTable *table = connection->table;
+
+        if (connection->is_unhooked)
+                return;
+        connection->is_unhooked = true;
+        connection->unhooked_previous = NULL;
+        connection->unhooked_next = table->unhooked;
+        if (table->unhooked)
+                table->unhooked->unhooked_previous = connection;
+        table->unhooked = connection;
+}
+
+static void set_hooked(Connection *connection) {
+        if (!connection->is_unhooked)
+                return;
+        connection->is_unhooked = false;
+        if (connection->unhooked_previous)
+                connection->unhooked_previous->unhooked_next = connection->unhooked_next;
+        else
+                connection->table->unhooked = connection->unhooked_next;
+        if (connection->unhooked_next)
+                connection->unhooked_next->unhooked_previous = connection->unhooked_previous;
+}
+
+/* libh2o sets its callback anew before each request, at the end of the one before, or of the TLS
+ * handshake. */
+static void hook(Connection *connection) {
+        ConnectionTable *table = connection->table;
+        h2o_socket_cb read = connection->sock->_cb.read;
+
+        if (!read || connection->is_http2 || (connection->is_tls && read == connection->first_read))
+                return;
+        look_for_http2(connection);
+        if (!connection->is_http2) {
+                if (!table->http1_read && !intake_is_hooked(connection->owner.intake))
+                        table->http1_read = read;
+                intake_hook(connection->owner.intake, table->http1_read);
+        }
+}
+
+void connection_table_turned(ConnectionTable *table) {
+        Connection *next;
+
+        for (Connection *connection = table->unhooked; connection; connection = next) {
+                next = connection->unhooked_next;
+                hook(connection);
+                if (!connection->is_tls || connection->sock->_cb.read != connection->first_read)
+                        set_hooked(connection);
+        }
+}
+
+Intake *connection_intake(Connection *connection) {
+        return connection->owner.intake;
+}
+
 static void look_at_all(h2o_timeout_entry_t *entry) {
         ConnectionTable *table = H2O_STRUCT_FROM_MEMBER(ConnectionTable, look, entry);
         uint64_t now_ns = clock_now_ns();
 
-        for (Connection *connection = table->first; connection; connection = connection->next)
+        for (Connection *connection = table->first; connection; connection = connection->next) {
                 look_at(connection, now_ns);
+                /* After "100 Continue", libh2o sets its callback anew, too. */
+                hook(connection);
+        }
         if (table->first)
                 h2o_timeout_link(table->loop, &table->look_interval, &table->look);
 }
@@ -213,8 +283,8 @@ static uint64_t look_interval_ms(const Options *options) {
         return least < LOOK_MS_MIN ? LOOK_MS_MIN : least > LOOK_MS_MAX ? LOOK_MS_MAX : least;
 }
 
-ConnectionTable *connection_table_new(h2o_loop_t *loop, const Options *options, unsigned *count,
-                                      void (*closed)(void *data), void *data) {
+ConnectionTable *connection_table_new(h2o_loop_t *loop, const Options *options, Intakes *intakes,
+                                      unsigned *count, void (*closed)(void *data), void *data) {
         ConnectionTable *table = calloc(1, sizeof(*table));
         uint64_t wall_ms = 0;
 
@@ -228,6 +298,7 @@ ConnectionTable *connection_table_new(h2o_loop_t *loop, const Options *options, 
                 (wall_ms + options->queue_wait_ms + options->write_timeout_ms) * NS_PER_MS;
         table->loop = loop;
         table->options = options;
+        table->intakes = intakes;
         table->count = count;
         table->closed = closed;
         table->closed_data = data;
@@ -259,6 +330,8 @@ static void remove_connection(void *data) {
         if (connection->next)
                 connection->next->previous = connection->previous;
         table->by_fd[connection->fd] = NULL;
+        set_hooked(connection);
+        (void) intake_free(connection->owner.intake);
         free(connection);
         (*table->count)--;
         table->closed(table->closed_data);
@@ -283,16 +356,19 @@ static bool make_room(ConnectionTable *table, size_t fd) {
 
 Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, bool is_tls) {
         Connection *connection = calloc(1, sizeof(*connection));
+        Intake *intake = intake_new(table->intakes, sock);
         int fd = h2o_socket_get_fd(sock);
         int domain = AF_UNIX;
         socklen_t size = sizeof(domain);
 
-        if (!connection || !make_room(table, (size_t) fd)) {
+        if (!connection || !intake || !make_room(table, (size_t) fd)) {
+                (void) intake_free(intake);
                 free(connection);
                 return NULL;
         }
         (void) getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
         *connection = (Connection){
+                .owner = {.intake = intake},
                 .table = table,
                 .next = table->first,
                 .sock = sock,
@@ -315,6 +391,8 @@ Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, bool is_t
 
 void connection_accepted(Connection *connection) {
         connection->first_read = connection->sock->_cb.read;
+        set_unhooked(connection);
+        hook(connection);
 }
 
 Connection *connection_of(const ConnectionTable *table, h2o_req_t *req) {
@@ -334,6 +412,10 @@ void connection_request_began(Connection *connection, bool is_http2) {
 void connection_request_ended(Connection *connection) {
         assert(connection->in_flight > 0);
         connection->in_flight--;
+        if (connection->is_http2)
+                return;
+        intake_request_ended(connection->owner.intake);
+        set_unhooked(connection);
 }
 
 void connection_table_drain(ConnectionTable *table) {

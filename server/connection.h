@@ -12,15 +12,16 @@
 #include <stdint.h>
 
 #include "kit/cleanup.h"
+#include "server/intake.h"
 #include "server/options.h"
 
 typedef struct Connection Connection;
 typedef struct ConnectionTable ConnectionTable;
 
-/* The options and count are borrowed; count always holds the number of open connections. closed is
- * called after each end of one. */
-ConnectionTable *connection_table_new(h2o_loop_t *loop, const Options *options, unsigned *count,
-                                      void (*closed)(void *data), void *data);
+/* The options, intakes and count are borrowed; count always holds the number of open connections.
+ * closed is called after each end of one. */
+ConnectionTable *connection_table_new(h2o_loop_t *loop, const Options *options, Intakes *intakes,
+                                      unsigned *count, void (*closed)(void *data), void *data);
 /* All connections must have ended. */
 ConnectionTable *connection_table_free(ConnectionTable *table);
 DEFINE_CLEANUP(ConnectionTable, connection_table_free)
@@ -36,6 +37,12 @@ Connection *connection_of(const ConnectionTable *table, h2o_req_t *req);
 /* A request has arrived in whole; it has been disposed of. */
 void connection_request_began(Connection *connection, bool is_http2);
 void connection_request_ended(Connection *connection);
+
+/* What reads the bodies of its requests. */
+Intake *connection_intake(Connection *connection);
+
+/* After each turn of the loop: sees that the next requests are read by intake.h first. */
+void connection_table_turned(ConnectionTable *table);
 
 /* From now on a connection that waits for a request is ended at once. */
 void connection_table_drain(ConnectionTable *table);

@@ -19,11 +19,12 @@
 #include "server/route.h"
 #include "server/tls.h"
 
-#define WATCHES_MAX     4
-#define ACCEPTS_A_TURN  16
-#define ACCEPT_PAUSE_MS 100
-#define END_TURNS_MAX   10
-#define END_TURN_MS     10
+#define WATCHES_MAX      4
+#define ACCEPTS_A_TURN   16
+#define ACCEPT_PAUSE_MS  100
+#define END_TURNS_MAX    10
+#define END_TURN_MS      10
+#define HTTP1_TIMEOUT_MS (24ULL * 3600 * 1000)
 
 typedef struct HttpHandler {
         h2o_handler_t super;
@@ -48,6 +49,7 @@ struct Http {
         h2o_globalconf_t config;
         h2o_context_t context;
         h2o_accept_ctx_t plain, tls; /* libh2o keeps pointers to them during a handshake */
+        Intakes *intakes;
         ConnectionTable *connections;
         Refusals *refusals;
         Acceptor acceptors[LISTENERS_MAX];
@@ -63,7 +65,9 @@ struct Http {
 static int on_request(h2o_handler_t *handler, h2o_req_t *req) {
         Http *http = ((HttpHandler *) handler)->http;
         RequestNote *note = request_note(req);
-        const char *problem;
+        const char *problem, *refused;
+        ErrorAnswer refusal = {0};
+        bool closes = false;
 
         http->app->requests++;
         note->is_ours = true;
@@ -75,6 +79,15 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req) {
                 /* Nobody can tell where the next request begins. */
                 req->http1_is_persistent = 0;
                 respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 400}, "%s", problem);
+                return 0;
+        }
+        refused = note->connection && req->version < 0x200
+                          ? intake_refusal(connection_intake(note->connection), &refusal, &closes)
+                          : NULL;
+        if (refused) {
+                if (closes)
+                        req->http1_is_persistent = 0;
+                respond_error(req, route_errors(req), refusal, "%s", refused);
                 return 0;
         }
         route_dispatch(http->app, req);
@@ -166,9 +179,10 @@ static void configure(Http *http) {
         config->server_name = h2o_iovec_init(H2O_STRLIT("hatchery"));
         config->max_request_entity_size = options->request_bytes_max;
         config->handshake_timeout = options->head_timeout_ms;
-        config->http1.req_timeout = options->idle_timeout_ms + options->request_timeout_ms;
+        /* connection.c sees all that HTTP/1 waits for, and lets a large body take its time. */
+        config->http1.req_timeout = HTTP1_TIMEOUT_MS;
         config->http2.idle_timeout = options->idle_timeout_ms;
-        /* libh2o would put larger bodies into files under /tmp. */
+        /* libh2o would put larger bodies into files under /tmp; see intake.h. */
         h2o_socket_buffer_mmap_settings.threshold = SIZE_MAX;
         host = h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
         /* Errors that libh2o finds before it has a path go to the fallback; so does everything,
@@ -217,11 +231,12 @@ int http_new(App *app, ListenerSet *listeners, Http **ret_http) {
         http->tls.ssl_ctx = tls;
         h2o_timeout_init(http->context.loop, &http->pause, ACCEPT_PAUSE_MS);
         http->resume.cb = on_resume;
-        http->connections = connection_table_new(http->context.loop, options, &app->connections,
-                                                 on_closed, http);
+        http->intakes = intakes_new(app);
+        http->connections = connection_table_new(http->context.loop, options, http->intakes,
+                                                 &app->connections, on_closed, http);
         http->refusals = refusals_new(http->context.loop);
         app->hangups = hangup_watcher_new(http->context.loop);
-        if (!http->connections || !http->refusals || !app->hangups)
+        if (!http->intakes || !http->connections || !http->refusals || !app->hangups)
                 return raise_error(-ENOMEM, "make the event loop");
         for (size_t i = 0; i < listeners->n; i++)
                 accept_on(http, i);
@@ -260,6 +275,7 @@ int http_watch_fd(Http *http, int fd, void (*readable)(App *app)) {
 int http_turn(Http *http, int wait_ms) {
         if (h2o_evloop_run(http->context.loop, wait_ms) < 0 && errno != EINTR)
                 return raise_errno("run the event loop");
+        connection_table_turned(http->connections);
         return 0;
 }
 
@@ -294,6 +310,7 @@ void http_close(Http *http) {
                 h2o_socket_close(http->watches[i].sock);
         http->refusals = refusals_free(http->refusals);
         http->connections = connection_table_free(http->connections);
+        http->intakes = intakes_free(http->intakes);
         http->app->hangups = hangup_watcher_free(http->app->hangups);
         SSL_CTX_free(http->tls.ssl_ctx);
         http->tls.ssl_ctx = NULL;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "kit/clock.h"
+#include "server/intake.h"
 #include "server/respond.h"
 
 static const char note_name[] = "hatchery.note";
@@ -80,5 +81,11 @@ const char *request_id(h2o_req_t *req) {
 }
 
 Body request_take_body(h2o_req_t *req) {
+        Connection *connection = request_note(req)->connection;
+        Body body;
+
+        if (connection && req->version < 0x200 &&
+            intake_take_body(connection_intake(connection), &body))
+                return body;
         return body_in_memory(slice_of(req->entity.base, req->entity.len));
 }

@@ -75,12 +75,9 @@ const Route *route_find(Slice method, Slice path, bool *ret_path_exists) {
         return find(method, path, ret_path_exists, parameters);
 }
 
-/* The path as it was sent, without its query, and without scheme and authority where they stand
- * before it (RFC 9112, 3.2.2: every server must accept that form). */
-static Slice request_path(h2o_req_t *req) {
-        Slice path = slice_of(req->input.path.base, req->input.query_at < req->input.path.len
-                                                            ? req->input.query_at
-                                                            : req->input.path.len);
+/* Without scheme and authority where they stand before the path (RFC 9112, 3.2.2: every server must
+ * accept that form). */
+static Slice without_authority(Slice path) {
         static const char *const schemes[] = {"http://", "https://"};
 
         for (size_t i = 0; i < N_ELEMENTS(schemes); i++) {
@@ -94,6 +91,37 @@ static Slice request_path(h2o_req_t *req) {
                              : SLICE_LITERAL("/");
         }
         return path;
+}
+
+/* The path as it was sent, without its query. */
+static Slice request_path(h2o_req_t *req) {
+        return without_authority(
+                slice_of(req->input.path.base, req->input.query_at < req->input.path.len
+                                                       ? req->input.query_at
+                                                       : req->input.path.len));
+}
+
+const Route *route_of_target(Slice method, Slice target) {
+        const uint8_t *query = memchr(target.data, '?', target.size);
+        uint8_t decoded[H2O_MAX_REQLEN];
+        bool path_exists;
+        Slice path;
+        size_t size;
+
+        if (query)
+                target.size = (size_t) (query - target.data);
+        path = without_authority(target);
+        if (path.size > sizeof(decoded) || !percent_decode(path, false, decoded, &size))
+                return NULL;
+        return route_find(method, slice_of(decoded, size), &path_exists);
+}
+
+ErrorStyle route_errors(h2o_req_t *req) {
+        const Route *route =
+                route_of_target(slice_of(req->input.method.base, req->input.method.len),
+                                slice_of(req->input.path.base, req->input.path.len));
+
+        return route ? route->errors : ERRORS_PROBLEM;
 }
 
 /* Returns false when it cannot be decoded. */

@@ -47,6 +47,12 @@ typedef struct Route {
  * goes. */
 void route_dispatch(App *app, h2o_req_t *req);
 
+/* The route of a request target as it was sent, or NULL. */
+const Route *route_of_target(Slice method, Slice target);
+
+/* In which shape its errors are to be, before it is dispatched. */
+ErrorStyle route_errors(h2o_req_t *req);
+
 /* Whether a path, before its query, exists; for limits that depend on it. */
 const Route *route_find(Slice method, Slice path, bool *ret_path_exists);
 
