@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "kit/clock.h"
 #include "kit/error.h"
 #include "kit/log.h"
 #include "pool/tree.h"
@@ -29,6 +30,31 @@ static void make_name(char ret_name[STAGING_NAME_SIZE]) {
         for (size_t i = 0; i < sizeof(bytes); i++)
                 ret_name[i] = (char) ('a' + bytes[i] % 26);
         ret_name[sizeof(bytes)] = '\0';
+}
+
+/* --- by sha256 --- */
+
+/* Whoever makes wheels could make some for one bucket: there are WHEELS_CACHED_MAX at most. */
+static CachedWheel **bucket_of(WheelCache *cache, const char *sha256) {
+        unsigned first = 0;
+
+        (void) sscanf(sha256, "%6x", &first);
+        return &cache->buckets[first % WHEEL_BUCKETS];
+}
+
+static void index_add(WheelCache *cache, CachedWheel *wheel) {
+        CachedWheel **bucket = bucket_of(cache, wheel->sha256);
+
+        wheel->next = *bucket;
+        *bucket = wheel;
+}
+
+static void index_remove(WheelCache *cache, const CachedWheel *wheel) {
+        CachedWheel **at = bucket_of(cache, wheel->sha256);
+
+        while (*at != wheel)
+                at = &(*at)->next;
+        *at = wheel->next;
 }
 
 /* --- the list, by time of use --- */
@@ -64,6 +90,7 @@ static void give_up(WheelCache *cache, CachedWheel *wheel) {
         log_debug("a wheel goes name=%s version=%s bytes=%llu", wheel->name, wheel->version,
                   (unsigned long long) wheel->bytes);
         unlist(cache, wheel);
+        index_remove(cache, wheel);
         throw_away(cache, cache->root_fd, wheel->sha256);
         free(wheel);
 }
@@ -129,6 +156,7 @@ static int list_found(WheelCache *cache, Found *found, size_t n) {
                         return raise_error(-ENOMEM, "list the wheels");
                 *wheel = found[i].wheel;
                 list_first(cache, wheel);
+                index_add(cache, wheel);
         }
         make_room(cache);
         return 0;
@@ -228,7 +256,7 @@ void wheel_cache_close(WheelCache *cache) {
                 unlist(cache, wheel);
                 free(wheel);
         }
-        cache->janitor = janitor_free(cache->janitor);
+        cache->janitor = janitor_free_by(cache->janitor, clock_now_ns() + NS_PER_S);
         close_fd(&cache->trash_fd);
         close_fd(&cache->staging_fd);
         close_fd(&cache->root_fd);
@@ -237,7 +265,7 @@ void wheel_cache_close(WheelCache *cache) {
 /* --- use --- */
 
 CachedWheel *wheel_cache_find(WheelCache *cache, const char *sha256) {
-        for (CachedWheel *wheel = cache->newest; wheel; wheel = wheel->older) {
+        for (CachedWheel *wheel = *bucket_of(cache, sha256); wheel; wheel = wheel->next) {
                 if (strcmp(wheel->sha256, sha256) != 0)
                         continue;
                 unlist(cache, wheel);
@@ -283,6 +311,7 @@ int wheel_cache_add(WheelCache *cache, int staging_fd, const char *folder, const
                 *wheel = *about;
                 wheel->pins = 0;
                 list_first(cache, wheel);
+                index_add(cache, wheel);
         }
         wheel_cache_pin(wheel);
         make_room(cache);

@@ -27,6 +27,7 @@
 #define WHEEL_ENTRIES_MAX 200000
 #define SHA256_CHARS      64
 #define STAGING_NAME_SIZE 17
+#define WHEEL_BUCKETS     1024
 
 typedef struct CachedWheel CachedWheel;
 
@@ -37,6 +38,7 @@ struct CachedWheel {
         uint64_t bytes;
         unsigned pins; /* it stays while somebody is going to link it */
         CachedWheel *newer, *older;
+        CachedWheel *next; /* in its bucket */
 };
 
 typedef struct WheelCache {
@@ -45,6 +47,7 @@ typedef struct WheelCache {
         uint64_t bytes, bytes_max;
         size_t n_wheels;
         CachedWheel *newest, *oldest; /* by their last use */
+        CachedWheel *buckets[WHEEL_BUCKETS];
         Janitor *janitor;
 } WheelCache;
 
@@ -53,7 +56,8 @@ typedef struct WheelCache {
 /* Opens directory/wheels, makes what is missing, and takes stock of what an earlier server has
  * left. -EWOULDBLOCK: another server has it. */
 _must_check_ int wheel_cache_open(WheelCache *cache, const char *directory, uint64_t bytes_max);
-/* The wheels stay on disk. Takes WHEEL_CACHE_NONE. */
+/* The wheels stay on disk; trash that takes longer than a moment does, too. Takes WHEEL_CACHE_NONE.
+ */
 void wheel_cache_close(WheelCache *cache);
 
 /* Whether it is 64 lower-case hexadecimal digits. */

@@ -1,5 +1,7 @@
 """install: one installation by pip, as wire/install.h has it. The process has been shut in before this begins."""
 
+import glob
+import hashlib
 import importlib.machinery
 import io
 import json
@@ -30,7 +32,7 @@ DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 ERRNOS = {28: (NO_SPACE, "There is no space left on the server's disk."),
           122: (NO_SPACE, "There is no space left on the server's disk."),
-          27: (TOO_LARGE, "A file is larger than the packages of a session may be.")}
+          27: (TOO_LARGE, "A file is larger than the packages of a session may be (packages_mb).")}
 
 
 class Failure(Exception):
@@ -143,7 +145,7 @@ def find_pip():
         raise Failure(OWN, "There is no pip on the server (Debian: python3-pip).") from None
 
 
-def run_pip(arguments):
+def run_pip(arguments, before_it_cleans_up=None):
     """Runs `pip install` in this process. Returns its status and the exception that it has shown as text, or None."""
     from pip._internal.commands import create_command
     command = create_command("install", isolated=True)
@@ -151,7 +153,10 @@ def run_pip(arguments):
 
     def watched(*arguments):
         try:
-            return run(*arguments)
+            status = run(*arguments)
+            if before_it_cleans_up:
+                before_it_cleans_up()
+            return status
         except BaseException as exception:
             caught.append(exception)
             raise
@@ -168,12 +173,13 @@ class Installation:
     def __init__(self, supervisor, output, staging, index):
         self.supervisor, self.output, self.index = supervisor, output, index
         self.work, self.temporary = os.path.join(staging, "work"), os.path.join(staging, "tmp")
+        self.downloads = {}  # sha256 → path of the wheel
         self.watch = PageWatch()
         self.watch.attach()
         self.common = [
             "--isolated", "--no-input", "--disable-pip-version-check", "--no-color", "--progress-bar=off", "--no-user",
             "--timeout=5", "--retries=1", "--only-binary=:all:", "--no-warn-script-location",
-            "--root-user-action=ignore", "--cache-dir=" + os.path.join(self.temporary, "cache")]
+            "--root-user-action=ignore", "--no-cache-dir"]
         if os.path.exists(CERTIFICATES):
             self.common.append("--cert=" + CERTIFICATES)
         if index:
@@ -229,7 +235,7 @@ class Installation:
         sys.path.append(os.path.join(self.work, "installed"))
         report = os.path.join(self.temporary, "report.json")
         status, exception = run_pip(["--dry-run", "--report=" + report, "--constraint=" + constraints, *self.common,
-                                     "--", *requirements])
+                                     "--", *requirements], self.keep_downloads)
         sys.path.pop()
         if status != 0 or exception:
             self.explain(exception, requirements)
@@ -238,6 +244,16 @@ class Installation:
         if len(items) > WHEELS_MAX:
             raise Failure(TOO_LARGE, f"These packages need {len(items)} others; {WHEELS_MAX} are the most.")
         return [self.wheel_of(item) for item in items]
+
+    def keep_downloads(self):
+        """A dry run downloads whole wheels, and would throw them away."""
+        for number, path in enumerate(glob.glob(os.path.join(self.temporary, "pip-unpack-*", "*.whl"))):
+            folder = os.path.join(self.temporary, "wheels", str(number))
+            os.makedirs(folder)
+            kept = os.path.join(folder, os.path.basename(path))
+            os.rename(path, kept)
+            with open(kept, "rb") as file:
+                self.downloads[hashlib.file_digest(file, "sha256").hexdigest()] = kept
 
     def wheel_of(self, item):
         name, version = item["metadata"]["name"], item["metadata"]["version"]
@@ -251,7 +267,10 @@ class Installation:
         if "=" in (archive.get("hash") or ""):
             algorithm, _, value = archive["hash"].partition("=")
             hashes.setdefault(algorithm, value)
-        sha256 = hashes.get("sha256", "")
+        # An index that gives another hash, or none, has had its own checked by pip.
+        file = os.path.basename(urllib.parse.unquote(url.partition("?")[0]))
+        sha256 = hashes.get("sha256") or next(
+            (found for found, path in self.downloads.items() if os.path.basename(path) == file), "")
         if not SHA256.fullmatch(sha256):
             raise Failure(BAD_WHEEL, f"The index gives no SHA-256 of {name} {version}.")
         return name, version, sha256, url
@@ -319,7 +338,7 @@ class Installation:
         name, version, sha256, url = wheel
         target = os.path.join(self.work, str(number))
         status, exception = run_pip(["--no-deps", "--no-compile", "--target=" + target, *self.common,
-                                     "--", f"{url}#sha256={sha256}"])
+                                     "--", self.downloads.get(sha256) or f"{url}#sha256={sha256}"])
         if status != 0 or exception:
             self.explain(exception, [f"{name}=={version}"])
         if not os.path.isdir(target):

@@ -3,9 +3,9 @@
 import base64
 import hashlib
 import io
+import re
 import stat
 import threading
-import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 def wheel(name, version="1.0", files=None, requires=(), extras=None, entries=(), requires_python=None):
     """The bytes of a pure-Python wheel. files: path → text; by default a module of that name that knows its version.
     extras: name → requirements. entries: (ZipInfo, bytes) put in as they are, for hostile wheels."""
-    module = name.replace("-", "_")
+    module = escaped(name)
     info = f"{module}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
     if requires_python:
@@ -38,6 +38,11 @@ def wheel(name, version="1.0", files=None, requires=(), extras=None, entries=(),
     return out.getvalue()
 
 
+def escaped(name):
+    """As it stands in names of files."""
+    return re.sub(r"[-_.]+", "_", name)
+
+
 def digest(content):
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
@@ -51,7 +56,7 @@ def entry(path, mode=stat.S_IFREG | 0o644):
 
 
 def file_name(name, version="1.0", tag="py3-none-any"):
-    return f"{name.replace('-', '_')}-{version}-{tag}.whl"
+    return f"{escaped(name)}-{version}-{tag}.whl"
 
 
 class Index:
@@ -84,7 +89,7 @@ class Index:
         content = wheel(name, version, **of_wheel) if content is None else content
         file = file or file_name(name, version, tag)
         self.files[file] = content
-        self.projects.setdefault(name, {})[file] = hashlib.sha256(content).hexdigest() if sha256 is None else sha256
+        self.projects.setdefault(re.sub(r"[-_.]+", "-", name).lower(), {})[file] = hashlib.sha256(content).hexdigest() if sha256 is None else sha256
         return content
 
     def answer(self, request):
@@ -127,9 +132,3 @@ class Index:
 
     def __exit__(self, *_):
         self.close()
-
-
-def timed(action):
-    started = time.monotonic()
-    value = action()
-    return value, time.monotonic() - started
