@@ -68,9 +68,8 @@ static void on_usable(Slot *slot) {
         Cell *cell = &slot->cell;
 
         timer_clear(&slot->template->pool->timers, &cell->timer);
-        /* Its session has ended while it was being made. */
-        if (slot->of_sessions && !slot->place)
-                slot_end_cell(slot);
+        if (slot->is_given_up)
+                session_slot_give_up(slot);
         else if (slot->template->has_cell_folders &&
                  cell_measure(cell, &cell->clean_bytes, &cell->clean_inodes) < 0)
                 slot_end_cell(slot);
@@ -137,7 +136,9 @@ static CellAction move_with(Slot *slot, CellEvent event, const CellReport *repor
         act(slot, move.action, report, fds);
         if (before != CELL_READY && move.next == CELL_READY && cell->state == CELL_READY)
                 on_usable(slot);
-        if (cell->state == CELL_ABSENT)
+        if (cell->state == CELL_ABSENT && slot->is_given_up)
+                session_slot_give_up(slot);
+        else if (cell->state == CELL_ABSENT)
                 session_slot_try_free(slot);
         return move.action;
 }
@@ -192,7 +193,7 @@ static bool refill(Template *template, const SlotList *empty, CellMaker *maker,
 
         for (Slot *slot = slot_list_first(empty); slot; slot = slot->next) {
                 /* One of sessions waits for its cell, or for the copies in it, to go. */
-                if (slot->of_sessions && !slot->place)
+                if (slot->of_sessions && (!slot->place || slot->is_given_up))
                         continue;
                 if (slot->cell.state == CELL_READY && slot->cell.generation != generation)
                         cell_move(slot, CELL_EV_END);

@@ -113,6 +113,7 @@ struct Slot {
         bool is_free;  /* in the pool's list, of no template */
         bool is_spare; /* its worker waits for a session to be made */
         bool answers;  /* its run is being answered: no other one is handed over meanwhile */
+        bool is_given_up; /* its session ended while its cell was being made: that is waited for */
         bool is_deaf;  /* it has closed its result pipe while it was held */
         Session *session;
         Place *place;                    /* its files; NULL: free, or waiting for its cell to go */

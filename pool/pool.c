@@ -94,6 +94,8 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
                 pool->n_slots += session_slots(config);
                 /* What an earlier server has left may be more than this one is to make. */
                 pool->sessions.n_max = SESSIONS_MAX + HOMES_MAX;
+        } else {
+                pool->config.state_directory = NULL;
         }
 
         pool->slots = calloc(pool->n_slots, sizeof(*pool->slots));

@@ -167,6 +167,8 @@ void session_want_no_more(Session *session);
 void session_detach(Session *session);
 /* The slot's worker has gone. */
 void session_slot_release(Slot *slot);
+/* It is not wanted any more, and has no process; its cell is there, or not. */
+void session_slot_give_up(Slot *slot);
 /* Its cell has gone, or a guest of it. */
 void session_slot_try_free(Slot *slot);
 /* The slot leaves its session, or the spares, as its process is condemned or has gone. */
@@ -227,6 +229,8 @@ const char *session_loss_of_event(SlotEvent event);
 /* Its process has done what it was for: the next run gets another one. */
 void session_forget(Session *session);
 void session_on_timer(Session *session, uint64_t now_ns);
+/* Its life ends when it has been idle for long enough. */
+void session_arm_end(Session *session);
 /* It has been used now. */
 void session_use(Session *session);
 /* Makes room for one more. Returns whether there is. */

@@ -101,6 +101,15 @@ static uint64_t end_ns(const Session *session) {
         return session->idle_ms == 0 ? UINT64_MAX : session->used_ns + session->idle_ms * NS_PER_MS;
 }
 
+void session_arm_end(Session *session) {
+        if (session->state != SESSION_IDLE && session->state != SESSION_LOST)
+                return;
+        if (session->idle_ms > 0)
+                timer_set(&session->pool->timers, &session->timer, end_ns(session));
+        else
+                timer_clear(&session->pool->timers, &session->timer);
+}
+
 void session_use(Session *session) {
         uint64_t now_ns = clock_now_ns();
 
@@ -109,12 +118,7 @@ void session_use(Session *session) {
                 session->touched_ns = now_ns;
                 home_record_touch(&session->place->shared->home, session->place->member.number);
         }
-        if (session->state != SESSION_IDLE && session->state != SESSION_LOST)
-                return;
-        if (session->idle_ms > 0)
-                timer_set(&session->pool->timers, &session->timer, end_ns(session));
-        else
-                timer_clear(&session->pool->timers, &session->timer);
+        session_arm_end(session);
 }
 
 void session_remove(Session *session) {
@@ -154,8 +158,8 @@ bool sessions_evict_one(Pool *pool) {
         if (!pool->config.sessions_evict)
                 return false;
         for (Session *session = pool->sessions.first; session; session = session->next) {
-                if (session->queue_first ||
-                    (session->state != SESSION_IDLE && session->state != SESSION_LOST) ||
+                if (session->queue_first || session->state == SESSION_BUSY ||
+                    session->state == SESSION_FORKING ||
                     (oldest && oldest->used_ns <= session->used_ns))
                         continue;
                 oldest = session;

@@ -150,6 +150,8 @@ static void session_close(Session *session) {
                 next = run->next;
                 run_free(run);
         }
+        /* How often it has run, the record has not been told at each run. */
+        session_write_record(session);
         place_leave(session->place);
         free(session);
 }

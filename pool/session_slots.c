@@ -76,6 +76,15 @@ void session_slot_release(Slot *slot) {
 
 /* Before any process was made for it, or after its place is of no use. */
 static void give_up_empty(Slot *slot) {
+        slot->is_given_up = true;
+        session_slot_give_up(slot);
+}
+
+void session_slot_give_up(Slot *slot) {
+        /* Its keeper is looking for the folders just now. */
+        if (slot->cell.state == CELL_ASKED || slot->cell.state == CELL_NAMED)
+                return;
+        slot->is_given_up = false;
         slot_clean_cell(slot);
         session_slot_release(slot);
 }
@@ -167,7 +176,7 @@ void session_hold(Session *session, Slot *slot) {
         make_alias(session);
         slot_move(slot, SLOT_EV_HOLD);
         session_move(session, SESSION_EV_HELD);
-        session_use(session);
+        session_arm_end(session);
 }
 
 void session_want(Session *session) {
@@ -279,6 +288,9 @@ void session_spawn_command(const Slot *slot, struct SpawnCommand *command) {
         command->cpu_seconds = UINT32_MAX;
         if (command->file_bytes < file_bytes)
                 command->file_bytes = file_bytes;
+        /* The members of a home have one uid, and the kernel counts by uid. */
+        if (command->tasks != SPAWN_TASKS_SHARED)
+                command->tasks += HOME_MEMBERS_MAX;
         command->member = place->member.number;
         if (!slot->template->has_cell_folders)
                 home_path(place->shared->homes, &place->shared->home, command->directory,

@@ -62,8 +62,7 @@ void session_measure(Session *session, uint64_t now_ns) {
         question->asked_ns = now_ns;
         question->place = session->place->serial;
         __atomic_store_n(&question->answer, 0, __ATOMIC_RELEASE);
-        janitor_measure_member(sessions->homes.janitor,
-                               session->place->shared->home.directory_fd,
+        janitor_measure_member(sessions->homes.janitor, session->place->shared->home.directory_fd,
                                session->place->member.number, &question->answer);
 }
 

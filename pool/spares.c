@@ -121,7 +121,7 @@ static Slot *choose_empty_of_sessions(const Template *template) {
         Slot *spare = NULL;
 
         for (Slot *slot = slot_list_first(&template->sessions.empty); slot; slot = slot->next) {
-                if (!slot->place || !slot_has_cell(slot))
+                if (!slot->place || slot->is_given_up || !slot_has_cell(slot))
                         continue;
                 if (slot->session)
                         return slot;

@@ -343,7 +343,14 @@ void slot_on_result(Slot *slot) {
                         return;
                 bytes->size += (size_t) n;
                 taken += (size_t) n;
-                if (!handle_frames(slot) || (size_t) n < room)
+                if (!handle_frames(slot))
+                        return;
+                /* Nothing that is said between two runs may be taken for the next one's. */
+                if (slot->state == SLOT_HELD && slot->result.bytes.size > slot->result.parsed) {
+                        on_violation(slot);
+                        return;
+                }
+                if ((size_t) n < room)
                         return;
         }
 }

@@ -115,14 +115,17 @@ static inline void start_with_spares(void) {
 
 #define session_test(f) cmocka_unit_test_setup_teardown(f, open_sessions, close_sessions)
 
+static inline void turn_once(void) {
+        struct pollfd fd = {.fd = pool_fd(driver.pool), .events = POLLIN};
+
+        assert_true(poll(&fd, 1, 1) >= 0);
+        assert_int_equal(pool_dispatch(driver.pool), 0);
+}
+
 /* Lets the pool work for so long: for what cannot be awaited. */
 static inline void drive_for(unsigned ms) {
         uint64_t until_ns = clock_now_ns() + ms * NS_PER_MS;
 
-        while (clock_now_ns() < until_ns) {
-                struct pollfd fd = {.fd = pool_fd(driver.pool), .events = POLLIN};
-
-                assert_true(poll(&fd, 1, 10) >= 0);
-                assert_int_equal(pool_dispatch(driver.pool), 0);
-        }
+        while (clock_now_ns() < until_ns)
+                turn_once();
 }
