@@ -255,6 +255,10 @@ int session_record_fd(const Session *session) {
         return session->place->shared->home.directory_fd;
 }
 
+unsigned session_member(const Session *session) {
+        return session->place->member.number;
+}
+
 uid_t session_uid(const Session *session) {
         uid_t uid = session->place->shared->home.uid;
 

@@ -117,7 +117,7 @@ struct Rewrite {
         CellsView source;
         int directory_fd; /* the home */
         unsigned member;
-        struct stat old;      /* the file that is to be replaced: gone when the session is */
+        struct stat old;      /* the file that is to be replaced */
         uint64_t kept_of_old; /* bytes of it that are in source, too */
         uint64_t target;
         void (*done)(void *data, int r);
@@ -180,6 +180,7 @@ static int append_newer_cells(const Rewrite *rewrite, int old_fd, uint64_t old_s
         return fd < 0 ? fd : notebook_write_all(fd, buffer_slice(&newer));
 }
 
+/* -ENOENT: the session has ended; no later one has this member's number. */
 static int replace_old(const Rewrite *rewrite) {
         char name[NOTEBOOK_FILE_NAME_MAX], new_name[NOTEBOOK_FILE_NAME_MAX];
         _autoclose_ int fd = open_cells(rewrite->directory_fd, rewrite->member, O_RDONLY);
@@ -190,8 +191,6 @@ static int replace_old(const Rewrite *rewrite) {
                 return fd;
         if (fstat(fd, &status) < 0)
                 return -errno;
-        if (status.st_ino != rewrite->old.st_ino || status.st_dev != rewrite->old.st_dev)
-                return -ESTALE;
         r = append_newer_cells(rewrite, fd, (uint64_t) status.st_size);
         if (r < 0)
                 return r;
@@ -201,22 +200,37 @@ static int replace_old(const Rewrite *rewrite) {
                                                                                           : 0;
 }
 
+/* So much may have come while the file was trimmed that it has to be trimmed once more. */
+static bool is_trimmed_again(Rewrite *rewrite) {
+        _autoclose_ int fd = open_cells(rewrite->directory_fd, rewrite->member, O_RDONLY);
+
+        if (rewrite->done || fd < 0 || fstat(fd, &rewrite->old) < 0 ||
+            (uint64_t) rewrite->old.st_size <= rewrite->notebooks->config.bytes_max)
+                return false;
+        close_fd(&rewrite->source.fd);
+        rewrite->kept_of_old = (uint64_t) rewrite->old.st_size;
+        rewrite->source = (CellsView){.fd = take_fd(fd), .size = rewrite->kept_of_old};
+        return chores_add(rewrite->notebooks->chores, &rewrite->chore) == 0;
+}
+
 static void rewrite_done(Chore *chore, int result) {
         Rewrite *rewrite = (Rewrite *) chore;
         Rewrite **link = &rewrite->notebooks->rewrites;
 
+        if (result == 0)
+                result = replace_old(rewrite);
+        if (result == 0 && is_trimmed_again(rewrite))
+                return;
         while (*link != rewrite)
                 link = &(*link)->next;
         *link = rewrite->next;
-        if (result == 0)
-                result = replace_old(rewrite);
         if (result < 0) {
                 char new_name[NOTEBOOK_FILE_NAME_MAX];
 
                 name_cells(rewrite->member, ".new", new_name);
                 (void) unlinkat(rewrite->directory_fd, new_name, 0);
         }
-        if (result < 0 && result != -ENOENT && result != -ESTALE)
+        if (result < 0 && result != -ENOENT)
                 log_warning("a session's notebook could not be written anew: %s",
                             strerror(-result));
         if (rewrite->done)

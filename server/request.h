@@ -27,3 +27,7 @@ Slice request_header(h2o_req_t *req, const char *lower_case_name);
 /* The body, in memory or in a file; a file's descriptor is the caller's then. What is in memory
  * lives as long as the request. */
 Body request_take_body(h2o_req_t *req);
+
+/* The first value of that name in the query, decoded, in the request's pool; false when there is
+ * none. A value that cannot be decoded stands as it was sent. */
+bool request_query(h2o_req_t *req, const char *name, Slice *ret_value);

@@ -82,7 +82,7 @@ static void free_kept(void *data) {
         free(*(void **) data);
 }
 
-static void send_buffer(h2o_req_t *req, int status, const char *content_type, Buffer *body) {
+void respond_buffer(h2o_req_t *req, int status, const char *content_type, Buffer *body) {
         void **kept = h2o_mem_alloc_shared(&req->pool, sizeof(*kept), free_kept);
         Slice bytes = buffer_slice(body);
 
@@ -93,7 +93,13 @@ static void send_buffer(h2o_req_t *req, int status, const char *content_type, Bu
 }
 
 void respond_json(h2o_req_t *req, int status, Buffer *body) {
-        send_buffer(req, status, "application/json", body);
+        respond_buffer(req, status, "application/json", body);
+}
+
+void respond_nothing(h2o_req_t *req) {
+        req->res.status = 204;
+        req->res.reason = respond_reason(204);
+        h2o_send_inline(req, "", 0);
 }
 
 void respond_bytes(h2o_req_t *req, int status, const char *content_type, Slice body) {
@@ -174,7 +180,7 @@ void respond_error(h2o_req_t *req, ErrorStyle style, ErrorAnswer answer, const c
                 respond_bytes(req, 500, "text/plain", SLICE_LITERAL("out of memory\n"));
                 return;
         }
-        send_buffer(req, answer.status, content_type, &body);
+        respond_buffer(req, answer.status, content_type, &body);
 }
 
 size_t respond_raw_error(char *ret_bytes, size_t size, ErrorAnswer answer, const char *detail) {

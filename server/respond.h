@@ -12,6 +12,12 @@ const char *respond_reason(int status);
 /* Sends body as application/json and empties it: the bytes move to the request. */
 void respond_json(h2o_req_t *req, int status, Buffer *body);
 
+/* Likewise as any type; content_type is borrowed for as long as the request lives. */
+void respond_buffer(h2o_req_t *req, int status, const char *content_type, Buffer *body);
+
+/* 204, without a body. */
+void respond_nothing(h2o_req_t *req);
+
 /* Sends bytes of the given type; body is copied into the request's pool. */
 void respond_bytes(h2o_req_t *req, int status, const char *content_type, Slice body);
 

@@ -18,6 +18,16 @@ static const Route routes[] = {
         {"GET",  "/v1/templates",       handle_templates,               ERRORS_PROBLEM,       BODY_REQUEST},
         {"GET",  "/v1/capabilities",    handle_capabilities,            ERRORS_PROBLEM,       BODY_REQUEST},
 
+        {"POST",   "/v1/sessions",                  handle_sessions_create,         ERRORS_PROBLEM, BODY_REQUEST},
+        {"GET",    "/v1/sessions",                  handle_sessions_list,           ERRORS_PROBLEM, BODY_REQUEST},
+        {"GET",    "/v1/sessions/{id}",             handle_session_get,             ERRORS_PROBLEM, BODY_REQUEST},
+        {"DELETE", "/v1/sessions/{id}",             handle_session_delete,          ERRORS_PROBLEM, BODY_REQUEST},
+        {"POST",   "/v1/sessions/{id}/execute",     handle_session_execute,         ERRORS_PROBLEM, BODY_REQUEST},
+        {"POST",   "/v1/sessions/{id}/reset",       handle_session_reset,           ERRORS_PROBLEM, BODY_REQUEST},
+        {"POST",   "/v1/sessions/{id}/interrupt",   handle_session_interrupt,       ERRORS_PROBLEM, BODY_REQUEST},
+        {"POST",   "/v1/sessions/{id}/fork",        handle_session_fork,            ERRORS_PROBLEM, BODY_REQUEST},
+        {"GET",    "/v1/sessions/{id}/notebook",    handle_session_notebook,        ERRORS_PROBLEM, BODY_REQUEST},
+
         /* data-analysis sandbox */
         {"POST", "/api/execute",        handle_data_analysis_execute,   ERRORS_STATUS_OUTPUT, BODY_REQUEST},
 

@@ -9,6 +9,7 @@
 #include "kit/log.h"
 #include "server/app.h"
 #include "server/http.h"
+#include "server/notebook.h"
 #include "server/signals.h"
 #include "server/start.h"
 #include "server/store.h"
@@ -167,6 +168,12 @@ static int start(Server *server) {
         r = start_pool(options, options->templates, &app->isolation, probe_port(&server->listeners),
                        sessions_max, &app->pool);
         if (r == 0)
+                r = notebooks_new(
+                        &(NotebookConfig){.pool = app->pool,
+                                          .bytes_max = options->sessions.notebook_bytes_max,
+                                          .directory = options->sessions.notebooks_directory},
+                        &app->notebooks);
+        if (r == 0)
                 r = http_new(app, &server->listeners, &server->http);
         if (r == 0)
                 r = http_watch_fd(server->http, signal_fd, on_signal);
@@ -202,6 +209,7 @@ int serve(const Options *options) {
                 http_close(server.http);
         server.app.installer = installer_free(server.app.installer);
         server.app.pool = pool_free(server.app.pool);
+        server.app.notebooks = notebooks_free(server.app.notebooks);
         server.app.store = store_free(server.app.store);
         listener_set_close(&server.listeners);
         log_info("ended status=%d", server.exit_status);

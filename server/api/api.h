@@ -62,3 +62,20 @@ void handle_session_files_post(App *app, h2o_req_t *req, const RouteMatch *match
 void handle_session_file_get(App *app, h2o_req_t *req, const RouteMatch *match);
 void handle_session_file_put(App *app, h2o_req_t *req, const RouteMatch *match);
 void handle_session_file_delete(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/sessions.c */
+void handle_sessions_create(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_sessions_list(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_session_get(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_session_delete(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/session_run.c */
+void handle_session_execute(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/session_actions.c */
+void handle_session_reset(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_session_interrupt(App *app, h2o_req_t *req, const RouteMatch *match);
+void handle_session_fork(App *app, h2o_req_t *req, const RouteMatch *match);
+
+/* api/session_notebook.c */
+void handle_session_notebook(App *app, h2o_req_t *req, const RouteMatch *match);

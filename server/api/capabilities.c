@@ -1,5 +1,6 @@
 /* capabilities: GET /v1/capabilities, what this server does and enforces right now. */
 
+#include "pool/session.h"
 #include "server/api/api.h"
 #include "server/api/facts.h"
 #include "server/options.h"
@@ -43,6 +44,39 @@ static void write_bounds(JsonWriter *writer, const Options *options) {
         json_end_object(writer);
 }
 
+static void write_idle_times(JsonWriter *writer, const SessionSettings *settings) {
+        json_key(writer, "idle_ms");
+        json_begin_object(writer);
+        facts_write_number(writer, session_space_name(SESSION_NATIVE), settings->idle_ms);
+        facts_write_number(writer, session_space_name(SESSION_INTERPRETER),
+                           settings->interpreter_idle_ms);
+        facts_write_number(writer, session_space_name(SESSION_CONTAINER),
+                           settings->container_idle_ms);
+        facts_write_number(writer, session_space_name(SESSION_JUPYTER), settings->jupyter_idle_ms);
+        json_end_object(writer);
+}
+
+/* What holds for sessions; 0 stands for none or never, as in the options. */
+static void write_sessions(JsonWriter *writer, const App *app) {
+        const SessionSettings *settings = &app->options->sessions;
+        PoolCounters counters;
+
+        pool_counters(app->pool, &counters);
+        json_begin_object(writer);
+        facts_write_number(writer, "maximum", settings->count_max);
+        facts_write_number(writer, "alive", counters.sessions);
+        json_key(writer, "evicts");
+        json_boolean(writer, settings->evict);
+        facts_write_number(writer, "queue", settings->queue_max);
+        write_idle_times(writer, settings);
+        facts_write_number(writer, "cpu_ms", settings->life_cpu_ms);
+        facts_write_number(writer, "disk_mb", settings->disk_mb);
+        facts_write_number(writer, "interrupt_grace_ms", settings->interrupt_grace_ms);
+        facts_write_number(writer, "notebook_bytes", settings->notebook_bytes_max);
+        facts_write_number(writer, "file_bytes", settings->file_bytes_max);
+        json_end_object(writer);
+}
+
 void handle_capabilities(App *app, h2o_req_t *req, const RouteMatch *match) {
         _cleanup_(buffer_done) Buffer body = BUFFER_INIT(0);
         JsonWriter writer = JSON_WRITER(&body);
@@ -65,6 +99,8 @@ void handle_capabilities(App *app, h2o_req_t *req, const RouteMatch *match) {
         facts_write_limits(&writer, &app->options->templates[0].limits);
         json_key(&writer, "bounds");
         write_bounds(&writer, app->options);
+        json_key(&writer, "sessions");
+        write_sessions(&writer, app);
         json_end_object(&writer);
         facts_respond(req, match, 200, &writer, &body);
 }

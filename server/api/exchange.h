@@ -46,6 +46,9 @@ void exchange_submit(Exchange *exchange, const RunRequest *run);
 void exchange_done(void *data, const RunResult *result);
 void exchange_wait(Exchange *exchange);
 
+/* The native API's answer to a run, in execute.c. */
+void execute_answer(Exchange *exchange, const RunResult *result);
+
 /* The body of a request. */
 Slice request_body(const h2o_req_t *req);
 

@@ -3,13 +3,15 @@
 #include "server/api/api.h"
 #include "server/api/encode.h"
 #include "server/api/exchange.h"
+#include "server/api/session_exchange.h"
 #include "server/api/stream.h"
 
-static void send_answer(Exchange *exchange, const RunResult *result) {
+void execute_answer(Exchange *exchange, const RunResult *result) {
         const AnswerOptions options = {
                 .id = exchange->id,
                 .base64 = exchange->base64,
                 .variables = exchange->variables,
+                .session_id = exchange->session ? exchange->session->id : NULL,
         };
         _cleanup_(buffer_done) Buffer body = BUFFER_INIT(0);
 
@@ -31,10 +33,10 @@ void handle_execute(App *app, h2o_req_t *req, const RouteMatch *match) {
                 return;
         }
         if (stream_is_wanted(req)) {
-                stream_execute(app, req, match, &request);
+                stream_execute(app, req, match, &request, NULL);
                 return;
         }
-        exchange = exchange_new(app, req, match, send_answer);
+        exchange = exchange_new(app, req, match, execute_answer);
         exchange->base64 = request.base64;
         exchange->variables = request.wants_variables;
         exchange_submit(exchange, &request.run);

@@ -16,6 +16,7 @@ static void write_links(JsonWriter *writer) {
         } links[] = {
                 {"execute", "/v1/execute"},
                 {"batch", "/v1/batch"},
+                {"sessions", "/v1/sessions"},
                 {"templates", "/v1/templates"},
                 {"capabilities", "/v1/capabilities"},
                 {"health", "/health"},

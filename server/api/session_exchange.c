@@ -139,7 +139,7 @@ static SessionRun *session_run_new(App *app, h2o_req_t *req, const Session *sess
                 .app = app,
                 .space = info.space,
                 .created_s = info.created_s,
-                .is_recorded = true,
+                .is_recorded = info.space == SESSION_NATIVE || info.space == SESSION_JUPYTER,
                 .source = slice_of(session_run + 1, source.size),
         };
         (void) snprintf(session_run->id, sizeof(session_run->id), "%s", info.id);
@@ -201,7 +201,7 @@ static void submit(Exchange *exchange, Session *session, const RunRequest *run, 
         exchange->ended = record;
         r = session_run_submit(app, exchange->req, session, run, &callbacks, exchange,
                                &exchange->session, &exchange->run);
-        exchange->session->is_recorded = is_recorded;
+        exchange->session->is_recorded = exchange->session->is_recorded && is_recorded;
         if (r == POOL_OK)
                 exchange_wait(exchange);
         else

@@ -3,7 +3,8 @@
  * session_exchange: one HTTP request that waits for one run in a session, for every API that has
  * sessions. It is an Exchange (exchange.h) whose run goes to session_submit(); the rest is the
  * same: it ends with the request, a client that hangs up cancels its run, the answer leaves exactly
- * once. Besides, the run is taken down in the session's notebook.
+ * once. Besides, the run is taken down in the session's notebook, where the API has a way to read
+ * one (/v1 and the Jupyter-like API).
  *
  * How an API uses it:
  *

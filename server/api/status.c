@@ -111,6 +111,11 @@ static void write_counters(JsonWriter *writer, const App *app) {
         facts_write_number(writer, "quarantined", counters.quarantined);
         facts_write_number(writer, "queued", counters.queued);
         facts_write_number(writer, "busy", counters.busy);
+        facts_write_number(writer, "sessions", counters.sessions);
+        facts_write_number(writer, "sessions_lost", counters.sessions_lost);
+        facts_write_number(writer, "sessions_made", counters.sessions_made);
+        facts_write_number(writer, "sessions_expired", counters.sessions_expired);
+        facts_write_number(writer, "sessions_evicted", counters.sessions_evicted);
         json_end_object(writer);
 }
 
@@ -178,6 +183,7 @@ static void write_template(JsonWriter *writer, const App *app, unsigned index) {
         json_literal(writer, recycle_name(config->recycle));
         facts_write_loosened(writer, config);
         facts_write_number(writer, "workers", config->workers);
+        facts_write_number(writer, "session_spares", config->session_spares);
         facts_write_texts(writer, "imports", config->imports, config->n_imports);
         facts_write_about(writer, state.about);
         json_key(writer, "limits");

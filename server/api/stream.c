@@ -7,6 +7,7 @@
 #include "server/api/encode.h"
 #include "server/api/event_queue.h"
 #include "server/api/outflow.h"
+#include "server/api/session_exchange.h"
 #include "server/options.h"
 #include "server/request.h"
 #include "wire/run.h"
@@ -21,6 +22,7 @@ typedef struct Stream {
         h2o_req_t *req;
         ErrorStyle errors;
         Run *run;
+        SessionRun *session; /* NULL: the run is in no session */
         HangupWatch hangup;
         Outflow flow;
         char id[RUN_ID_SIZE];
@@ -124,6 +126,7 @@ static int push_end(Stream *stream, const RunResult *result) {
                 .id = stream->id,
                 .base64 = stream->base64,
                 .variables = stream->variables,
+                .session_id = stream->session ? stream->session->id : NULL,
                 .without_streams = true,
         };
         _cleanup_(buffer_done) Buffer document = BUFFER_INIT(0);
@@ -161,6 +164,8 @@ static void on_done(void *data, const RunResult *result) {
 
         stream->run = NULL;
         hangup_unwatch(stream->app->hangups, &stream->hangup);
+        if (stream->session && !result->refused)
+                session_run_record(stream->session, stream->id, result);
         if (stream->has_failed)
                 return;
         if (result->refused) {
@@ -235,7 +240,7 @@ static Stream *stream_new(App *app, h2o_req_t *req, const RouteMatch *match,
 }
 
 void stream_execute(App *app, h2o_req_t *req, const RouteMatch *match,
-                    const ExecuteRequest *request) {
+                    const ExecuteRequest *request, Session *session) {
         static const RunCallbacks callbacks = {
                 .output = on_output,
                 .display = on_display,
@@ -245,9 +250,14 @@ void stream_execute(App *app, h2o_req_t *req, const RouteMatch *match,
         const char *text;
         int r;
 
-        r = pool_submit(app->pool, &request->run, &callbacks, stream, &stream->run);
+        if (session)
+                r = session_run_submit(app, req, session, &request->run, &callbacks, stream,
+                                       &stream->session, &stream->run);
+        else
+                r = pool_submit(app->pool, &request->run, &callbacks, stream, &stream->run);
         if (r != POOL_OK) {
-                ErrorAnswer answer = submit_problem(app, r, &text);
+                ErrorAnswer answer =
+                        session ? session_problem(app, r, &text) : submit_problem(app, r, &text);
 
                 respond_error(req, match->errors, answer, "%s", text);
                 return;

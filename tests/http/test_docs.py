@@ -19,7 +19,11 @@ BASE = "http://127.0.0.1:8000"
 # Numbers that differ from run to run, by their place in a document; "*" is one member or index.
 VOLATILE = [pattern.split(".") for pattern in (
     "usage.wall_ms", "usage.cpu_ms", "usage.peak_memory_kb", "usage.queue_ms", "execution_time",
-    "uptime_s", "connections", "requests", "pool.templates.*.*", "pool.counters.*", "pool.counters.runs.*")]
+    "uptime_s", "connections", "requests", "pool.templates.*.*", "pool.counters.*", "pool.counters.runs.*",
+    # A session's own; "^" is the beginning.
+    "^.idle_ms", "^.expires_in_ms", "^.runs", "^.memory_kb", "^.cpu_ms", "^.disk_bytes", "session.run",
+    "sessions.alive",
+    "session_spares")]
 
 
 def page(name):
@@ -38,6 +42,7 @@ def examples(name):
 
 def is_volatile(path):
     """Also below `result` of a batch's line."""
+    path = ("^", *path)
     for pattern in VOLATILE:
         tail = path[-len(pattern):]
         if len(tail) == len(pattern) and all(want in ("*", have) for want, have in zip(pattern, tail)):
@@ -127,11 +132,21 @@ def compare_http(documented, real):
 # ── Examples ──
 
 
+def prepare_session(server, is_there):
+    """The session that the examples speak of, with the variable that the first of them has set."""
+    server.request("DELETE", "/v1/sessions/study")
+    if is_there:
+        assert server.post("/v1/sessions", {"id": "study"}).status == 201
+        assert server.post("/v1/sessions/study/execute", {"code": "x = 20"}).json()["status"] == "ok"
+
+
 @pytest.mark.parametrize("line, command, language, answer",
                          [pytest.param(*example, id=f"line{example[0]}") for example in examples("API.md")])
 def test_example(server, line, command, language, answer):
     if "/get_data/prices" in command:
         assert server.post("/upload_data/prices", {"AAPL": [1, 2]}).status == 200
+    if "/v1/sessions" in command:
+        prepare_session(server, is_there="/v1/sessions/study" in command)
     done = subprocess.run(["bash", "-c", command.replace(BASE, server.url)], capture_output=True, timeout=60, check=True)
     real = done.stdout.decode()
     if os.geteuid() != 0:  # the examples are root's

@@ -282,6 +282,39 @@ static void test_long_names_are_cut(void **state) {
         done(&c);
 }
 
+/* A run in a session has one member more, and one less. */
+static void test_in_a_session(void **state) {
+        static const struct {
+                const char *body, *field; /* NULL: it is taken */
+                bool interrupts;
+        } cases[] = {
+                {"{\"code\": \"\", \"on_timeout\": \"interrupt\"}", NULL, true},
+                {"{\"code\": \"\", \"on_timeout\": \"kill\"}", NULL, false},
+                {"{\"code\": \"\", \"on_timeout\": \"ask\"}", "on_timeout", false},
+                {"{\"code\": \"\", \"template\": \"default\"}", "template", false},
+                {"{\"code\": \"\", \"template\": null}", NULL, false},
+                {"{\"code\": \"\", \"id\": \"a\"}", "id", false},
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                DecodeContext in_session = context();
+                ExecuteRequest request;
+                bool is_read;
+
+                in_session.in_session = true;
+                is_read =
+                        execute_request_decode(&request, &in_session, slice_of_text(cases[i].body));
+                assert_int_equal(is_read, cases[i].field == NULL);
+                if (is_read)
+                        assert_int_equal(request.run.interrupt_first, cases[i].interrupts);
+                else
+                        assert_string_equal(request.reader.error.field, cases[i].field);
+                execute_request_done(&request);
+        }
+        assert_refused("{\"code\": \"\", \"on_timeout\": \"kill\"}", 422, "on_timeout",
+                       "no member of this name");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_only_code_is_required),
@@ -299,6 +332,7 @@ int main(void) {
                 cmocka_unit_test(test_every_string_has_escapes),
                 cmocka_unit_test(test_counts),
                 cmocka_unit_test(test_long_names_are_cut),
+                cmocka_unit_test(test_in_a_session),
         };
 
         return cmocka_run_group_tests_name("decode", tests, set_up, NULL);

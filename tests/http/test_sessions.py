@@ -1,0 +1,372 @@
+"""Sessions: how they are made, found, listed, reset, copied and ended, and what is left of them after a restart."""
+
+import time
+
+import pytest
+
+from harness.hatchery import eventually
+from harness.sessions import Background, Session, begun, made, make
+
+
+def problem(answer, status, field=None):
+    assert answer.status == status, answer
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json().get("field") == field, answer
+    return answer.json()["detail"]
+
+
+# ── Making and finding ──
+
+
+def test_made_without_a_word(server):
+    answer = server.post("/v1/sessions")
+    assert answer.status == 201
+    made_ = answer.json()
+    assert len(made_["id"]) >= 20
+    assert answer.headers["location"] == "/v1/sessions/" + made_["id"]
+    assert made_["template"] == "default" and made_["runs"] == 0 and made_["lost"] is None
+    assert made_["forked_from"] is None
+    session = Session(server, made_["id"])
+    assert session.inspect()["id"] == made_["id"]
+    assert session.end().status == 204
+    assert session.end().status == 404
+
+
+def test_it_remembers(server):
+    with made(server) as session:
+        session.ok("import math\nx = 40\ndef f(n):\n    return n + x")
+        assert session.value("f(2)") == "42"
+        session.ok("open('a.txt', 'w').write('kept');")
+        assert session.value("open('a.txt').read()") == "'kept'"
+        assert session.inspect()["runs"] == 4
+        session.await_state("idle")
+
+
+def test_two_share_nothing(server):
+    with made(server) as one, made(server) as other:
+        one.ok("x = 1\nopen('x', 'w').close()")
+        answer = other.run("import os\nprint(os.listdir())\nx")
+        assert answer["stdout"] == "[]\n" and answer["error"]["type"] == "NameError"
+
+
+GOOD_IDS = ["a", "x" * 128, "Zoë ✓", "%2e", "a b", "..x", "-", "*", "a\\b", "<b>'\"&?#", "🦆" * 32, "notebook", "a:b", "+"]
+
+
+@pytest.mark.parametrize("id", GOOD_IDS)
+def test_ids_of_all_kinds(server, id):
+    answer = server.post("/v1/sessions", {"id": id})
+    assert answer.status == 201 and answer.json()["id"] == id, answer
+    session = Session(server, id)
+    try:
+        assert answer.headers["location"].lower() == session.path.lower()
+        assert session.inspect()["id"] == id
+        run = session.run("1")
+        assert run["session"]["id"] == id
+        assert id in [one["id"] for one in server.get("/v1/sessions").json()["sessions"]]
+        assert problem(server.post("/v1/sessions", {"id": id}), 409, "id")
+        assert session.notebook()["cells"]
+    finally:
+        assert session.end().status == 204
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "a/b", "/", "x" * 129, "🦆" * 33, "a\nb", "\0", "a\x7f", "\x1b[0m"])
+def test_ids_that_cannot_be(server, id):
+    assert problem(server.post("/v1/sessions", {"id": id}), 422, "id").startswith("The id ")
+
+
+@pytest.mark.parametrize("path", ["%2e%2e", "%00", "%ff", "a%2fb", "x" * 129, "nobody", "%0a"])
+def test_no_such_session(server, path):
+    for method, rest in [("GET", ""), ("DELETE", ""), ("POST", "/execute"), ("POST", "/reset"), ("POST", "/interrupt"),
+                         ("POST", "/fork"), ("GET", "/notebook")]:
+        body = {"code": "1"} if method == "POST" else None
+        answer = server.request(method, f"/v1/sessions/{path}{rest}", body)
+        assert answer.status == 404, (method, rest, answer)
+
+
+@pytest.mark.parametrize("body, status, field", [
+    ({"ids": "a"}, 422, "ids"),
+    ({"id": 7}, 422, "id"),
+    ({"template": "none"}, 422, "template"),
+    ({"limits": {"wall_ms": 10 ** 9}}, 422, "limits.wall_ms"),
+    ({"limits": {"wal_ms": 1}}, 422, "limits.wal_ms"),
+    ({"limits": 1}, 422, "limits"),
+    ({"idle_ms": -1}, 422, "idle_ms"),
+    ({"idle_ms": 10 ** 15}, 422, "idle_ms"),
+    ({"idle_ms": "1"}, 422, "idle_ms"),
+    ({"cpu_ms": 0}, 422, "cpu_ms"),
+    ({"forget": "yes"}, 422, "forget"),
+    ("[]", 422, None),
+    ("{", 400, None),
+    ('{"id": "a", "id": "b"}', 400, "id"),
+    ('{"id": "\\ud800"}', 400, "id"),
+])
+def test_requests_that_are_wrong(server, body, status, field):
+    before = server.get("/v1/sessions").json()
+    problem(server.post("/v1/sessions", body), status, field)
+    assert server.get("/v1/sessions").json() == before
+
+
+def test_null_is_absent(server):
+    answer = server.post("/v1/sessions", {"id": None, "template": None, "limits": None, "idle_ms": None, "cpu_ms": None,
+                                          "forget": None})
+    assert answer.status == 201
+    Session(server, answer.json()["id"]).end()
+
+
+def test_listed_in_order_and_in_pages(make_server):
+    server = make_server()
+    ids = [make(server, id=f"s{number}").id for number in (5, 1, 4, 2, 3)]
+    whole = server.get("/v1/sessions").json()
+    assert [one["id"] for one in whole["sessions"]] == ids and whole["next"] is None
+    pages, after = [], ""
+    while after is not None:
+        page = server.get("/v1/sessions?limit=2" + (f"&after={after}" if after else "")).json()
+        pages.append([one["id"] for one in page["sessions"]])
+        after = page["next"]
+    assert pages == [ids[:2], ids[2:4], ids[4:]]
+    assert server.get("/v1/sessions?after=s3").json() == {"sessions": [], "next": None}
+    for wrong in ("0", "1001", "-1", "a", "", "99999999999999999999"):
+        problem(server.get(f"/v1/sessions?limit={wrong}"), 422, "limit")
+    problem(server.get("/v1/sessions?after=nobody"), 422, "after")
+    counters = server.health()["pool"]["counters"]
+    assert (counters["sessions"], counters["sessions_made"]) == (5, 5)
+
+
+def test_ended_without_a_trace(make_server):
+    server = make_server()
+    session = make(server)
+    session.ok("open('x', 'w').write('y' * 100000);")
+    folder = session.folder()
+    assert (folder / "x").exists()
+    assert session.end().status == 204
+    assert not folder.exists()
+    eventually(lambda: not list((server.state / "sessions" / "trash").iterdir()), 20, "the trash is emptied")
+    eventually(lambda: server.health()["pool"]["counters"]["sessions"] == 0)
+
+
+def test_ended_in_the_middle_of_a_run(server):
+    session = make(server)
+    run = begun(session, "import time\ntime.sleep(60)")
+    waiting = Background(session.execute, "2")
+    eventually(lambda: session.inspect()["queued"] == 1)
+    assert session.end().status == 204
+    assert run.ended()["status"] == "cancelled"
+    answer = waiting.ended()
+    assert answer.status == 200 and answer.json()["status"] == "cancelled"
+
+
+# ── How many, and for how long ──
+
+
+def test_no_more_than_allowed(make_server):
+    server = make_server("--sessions", "2")
+    sessions = [make(server), make(server)]
+    answer = server.post("/v1/sessions")
+    problem(answer, 503)
+    assert int(answer.headers["retry-after"]) >= 1
+    sessions[0].end()
+    make(server)
+
+
+def test_makes_room_for_a_new_one(make_server):
+    server = make_server("--sessions", "3", "--evict-sessions")
+    busy, old, young = (make(server) for _ in range(3))
+    run = begun(busy, "import time\ntime.sleep(1)\nprint('end')")
+    old.run("1")
+    young.run("1")
+    new = make(server)
+    assert not old.is_there() and young.is_there() and new.is_there() and busy.is_there()
+    assert run.ended()["status"] == "ok"
+    assert server.health()["pool"]["counters"]["sessions_evicted"] == 1
+
+
+def test_there_may_be_none_at_all(make_server):
+    server = make_server("--sessions", "0")
+    problem(server.post("/v1/sessions"), 404)
+    problem(server.get("/v1/sessions"), 404)
+    problem(server.get("/v1/sessions/a"), 404)
+    assert server.get("/v1/capabilities").json()["sessions"]["maximum"] == 0
+    assert server.run("1")["status"] == "ok"
+
+
+def test_ends_when_nobody_uses_it(server):
+    before = server.health()["pool"]["counters"]["sessions_expired"]
+    session = make(server, idle_ms=300)
+    assert 0 < session.inspect()["expires_in_ms"] <= 300
+    assert session.run("import time\ntime.sleep(0.8)")["status"] == "ok"  # busy is not idle
+    eventually(lambda: not session.is_there(), 20, "it expires")
+    assert server.health()["pool"]["counters"]["sessions_expired"] == before + 1
+
+
+def test_never_ends_by_itself(server):
+    with made(server, idle_ms=0) as session:
+        assert session.inspect()["expires_in_ms"] is None
+
+
+# ── Reset ──
+
+
+def test_reset_keeps_files(server):
+    with made(server) as session:
+        session.ok("x = 1\nopen('kept', 'w').write('here');")
+        answer = session.reset()
+        assert answer["id"] == session.id and answer["lost"] is None
+        run = session.run("import os\nprint(open('kept').read(), os.listdir())\n'x' in globals()")
+        assert (run["stdout"], run["result"]["text/plain"]) == ("here ['kept']\n", "False")
+        assert run["session"]["began_anew"] is None  # it was asked for
+
+
+def test_reset_removes_files(server):
+    with made(server) as session:
+        session.ok("import os\nos.makedirs('a/b')\nopen('a/b/c', 'w').write('here');")
+        session.reset(keep_files=False)
+        assert session.ok("import os\nprint(os.listdir())") == "[]\n"
+        assert session.ok("open('new', 'w').close()\nprint(os.listdir())") == "['new']\n"
+
+
+def test_reset_in_the_middle_of_a_run(server):
+    with made(server) as session:
+        run = begun(session, "import time\ntime.sleep(60)")
+        waiting = Background(session.run, "'x' in globals()")
+        eventually(lambda: session.inspect()["queued"] == 1)
+        session.reset()
+        assert run.ended()["status"] == "cancelled"
+        assert waiting.ended()["result"]["text/plain"] == "False"
+
+
+def test_reset_wants_to_be_understood(server):
+    with made(server) as session:
+        session.ok("x = 1")
+        problem(session.post("reset", {"keep_files": "yes"}), 422, "keep_files")
+        problem(session.post("reset", {"keep": True}), 422, "keep")
+        assert session.value("x") == "1"
+
+
+# ── Copies ──
+
+
+def test_a_copy_has_everything_and_shares_nothing(server):
+    with made(server) as source:
+        source.ok("x = [1]\nimport collections\nopen('a', 'w').write('of the source');")
+        copy, answer = source.fork()
+        try:
+            assert answer["forked_from"] == source.id
+            assert answer["not_copied"] == {"threads": 0, "sockets": 0, "open_files": 0}
+            copy.ok("x.append(2)\nopen('b', 'w').write('of the copy');")
+            source.ok("x.append(3)\nopen('a', 'w').write('changed');")
+            look = "import os; print(x, sorted(os.listdir()), open('a').read(), collections.__name__)"
+            assert copy.ok(look) == "[1, 2] ['a', 'b'] of the source collections\n"
+            assert source.ok(look) == "[1, 3] ['a'] changed collections\n"
+        finally:
+            copy.end()
+
+
+def test_copies_of_copies_outlive_their_source(server):
+    source = make(server)
+    source.ok("x = 'seen'")
+    copy, _ = source.fork(id="copy of it")
+    source.end()
+    assert copy.value("x") == "'seen'"
+    second, answer = copy.fork()
+    assert answer["forked_from"] == "copy of it"
+    copy.end()
+    assert second.ok("print(x); open('a', 'w').write('b');") == "seen\n"
+    second.end()
+
+
+def test_a_copy_has_random_numbers_of_its_own(server):
+    with made(server) as source:
+        source.ok("import random, os, uuid\nimport numpy as np\nrandom.random()\nnp.random.rand();")
+        copies = [source.fork()[0] for _ in range(2)]
+        look = "print(random.random(), np.random.rand(), uuid.uuid4(), os.urandom(8))"
+        seen = [session.ok(look).split() for session in (source, *copies)]
+        for numbers in zip(*seen):
+            assert len(set(numbers)) == len(seen), seen
+        for copy in copies:
+            copy.end()
+
+
+def test_what_cannot_be_copied(server):
+    with made(server) as session:
+        with made(server, id="taken"):
+            problem(session.post("fork", {"id": "taken"}), 409, "id")
+        problem(session.post("fork", {"id": "a/b"}), 422, "id")
+        problem(session.post("fork", {"name": "a"}), 422, "name")
+        run = begun(session, "import time\ntime.sleep(60)")
+        problem(session.post("fork"), 409)
+        session.interrupt()
+        run.ended()
+        session.run("import os; os._exit(3)")
+        problem(session.post("fork"), 409)
+
+
+def test_threads_and_files_that_a_copy_lacks(server):
+    with made(server) as source:
+        source.ok("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+                  "f = open('log', 'w')")
+        copy, answer = source.fork()
+        assert answer["not_copied"] == {"threads": 1, "sockets": 0, "open_files": 1}
+        assert copy.value("threading.active_count()") == "1"
+        copy.end()
+
+
+# ── Restarts ──
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_files_survive_the_server(make_server, how):
+    server = make_server()
+    session = make(server, id="Zoë", limits={"memory_mb": 300}, idle_ms=600000)
+    session.ok("x = 1\nopen('kept', 'w').write('here');")
+    copy, _ = session.fork(id="copy")
+    copy.ok("open('more', 'w').write('too');")
+    made(server)
+    before = session.inspect()
+    getattr(server, how)()
+    server.start()
+    after = session.inspect()
+    assert after["state"] == "lost" and "server" in after["lost"]
+    for name in ("id", "template", "created", "runs", "limits", "workspace", "forked_from"):
+        assert after[name] == before[name], name
+    assert 0 < after["expires_in_ms"] <= 600000
+    assert copy.inspect()["forked_from"] == "Zoë"
+    run = session.run("import os\nprint(open('kept').read(), os.listdir())\n'x' in globals()")
+    assert (run["stdout"], run["result"]["text/plain"]) == ("here ['kept']\n", "False")
+    assert "server" in run["session"]["began_anew"] and run["session"]["run"] == 2
+    assert session.run("1")["session"]["began_anew"] is None
+    assert copy.ok("print(open('kept').read(), open('more').read())") == "here too\n"
+    assert [one["id"] for one in server.get("/v1/sessions").json()["sessions"]][:2] == ["Zoë", "copy"]
+
+
+def test_what_has_expired_meanwhile_does_not_come_back(make_server):
+    server = make_server()
+    session = make(server, idle_ms=1000)
+    session.run("open('x', 'w').write('y');")
+    server.kill()
+    time.sleep(2.5)  # its age is counted in seconds of the wall clock, while nobody is there
+    server.start()
+    eventually(lambda: not session.is_there(), 20)
+
+
+# ── Elsewhere ──
+
+
+def test_what_the_server_tells_of_sessions(server):
+    told = server.get("/v1/capabilities").json()["sessions"]
+    assert told["maximum"] == 256 and told["evicts"] is False
+    assert set(told["idle_ms"]) == {"native", "interpreter", "container", "jupyter"}
+    with made(server):
+        assert server.get("/v1/capabilities").json()["sessions"]["alive"] >= 1
+    assert all("session_spares" in one for one in server.get("/v1/templates").json()["templates"])
+
+
+def test_a_session_is_no_stateless_worker(server):
+    """Sessions have slots of their own: as many runs as ever go on beside them."""
+    sessions = [make(server) for _ in range(6)]
+    try:
+        runs = [Background(server.run, "import time\ntime.sleep(0.3)\nprint(1)") for _ in range(4)]
+        assert [session.value("1 + 1") for session in sessions] == ["2"] * 6
+        assert [run.ended()["stdout"] for run in runs] == ["1\n"] * 4
+    finally:
+        for session in sessions:
+            session.end()
