@@ -45,17 +45,37 @@ struct Janitor {
         bool trash_waits, ends;
         uint64_t end_ns; /* set with ends: what is still in the trash by then stays */
         Measurement measurements[MEASUREMENTS_MAX];
-        size_t n_measurements;
+        size_t first_measurement, n_measurements; /* in a ring */
         int closing[CLOSING_MAX];
         size_t n_closing;
         int trash_fd;
+        uint64_t slice_end_ns; /* the thread's own */
         uint64_t sequence; /* of names for folders that move up into the trash; the thread's own */
 };
+
+/* A trash of a million files must not keep questions waiting, by whose answers limits are held; nor
+ * may questions keep the trash from ever becoming less. */
+#define SLICE_NS (2 * NS_PER_MS)
 
 static bool is_too_late(const Janitor *janitor) {
         uint64_t end_ns = __atomic_load_n(&janitor->end_ns, __ATOMIC_RELAXED);
 
         return end_ns != UINT64_MAX && clock_now_ns() >= end_ns;
+}
+
+static bool must_pause(Janitor *janitor) {
+        bool others_wait;
+
+        if (is_too_late(janitor))
+                return true;
+        if (clock_now_ns() < janitor->slice_end_ns)
+                return false;
+        (void) pthread_mutex_lock(&janitor->mutex);
+        others_wait = janitor->n_measurements > 0 || janitor->n_closing > 0;
+        (void) pthread_mutex_unlock(&janitor->mutex);
+        if (!others_wait)
+                janitor->slice_end_ns = clock_now_ns() + SLICE_NS;
+        return others_wait;
 }
 
 static DIR *open_directory(int parent_fd, const char *name) {
@@ -96,7 +116,7 @@ static bool remove_entry(Janitor *janitor, const char *name) {
                 return false;
         /* Readable is not enough: removing what stands in it takes all its owner's rights. */
         (void) fchmod(dirfd(directory), 0700);
-        while (!is_too_late(janitor) && (entry = readdir(directory))) {
+        while (!must_pause(janitor) && (entry = readdir(directory))) {
                 char moved[64];
 
                 if (is_dot(entry->d_name))
@@ -121,20 +141,21 @@ static bool remove_entry(Janitor *janitor, const char *name) {
         return unlinkat(janitor->trash_fd, name, AT_REMOVEDIR) == 0 || progress;
 }
 
-/* One pass over the trash; returns whether it got any further. */
+/* One pass over the trash, or what there is time for; returns whether there may be more to do. */
 static bool empty_trash_once(Janitor *janitor) {
         DIR *directory = open_directory(janitor->trash_fd, ".");
         struct dirent *entry;
-        bool progress = false;
+        bool progress = false, is_paused;
 
         if (!directory)
                 return false;
-        while (!is_too_late(janitor) && (entry = readdir(directory))) {
+        janitor->slice_end_ns = clock_now_ns() + SLICE_NS;
+        while (!(is_paused = must_pause(janitor)) && (entry = readdir(directory))) {
                 if (!is_dot(entry->d_name) && remove_entry(janitor, entry->d_name))
                         progress = true;
         }
         (void) closedir(directory);
-        return progress;
+        return progress || is_paused;
 }
 
 static void measure_directory(int parent_fd, const char *name, unsigned depth, unsigned *entries,
@@ -218,14 +239,24 @@ static void measure(const Measurement *measurement) {
         atomic_store((_Atomic uint64_t *) measurement->result, bytes + 1);
 }
 
+static Measurement take_measurement(Janitor *janitor) {
+        Measurement first = janitor->measurements[janitor->first_measurement];
+
+        janitor->first_measurement = (janitor->first_measurement + 1) % MEASUREMENTS_MAX;
+        janitor->n_measurements--;
+        return first;
+}
+
 static void *janitor_main(void *argument) {
         Janitor *janitor = argument;
+        bool is_trash_turn = false;
 
         (void) pthread_mutex_lock(&janitor->mutex);
         for (;;) {
-                if (janitor->n_measurements > 0) {
-                        Measurement next = janitor->measurements[--janitor->n_measurements];
+                if (janitor->n_measurements > 0 && !(is_trash_turn && janitor->trash_waits)) {
+                        Measurement next = take_measurement(janitor);
 
+                        is_trash_turn = true;
                         (void) pthread_mutex_unlock(&janitor->mutex);
                         measure(&next);
                         (void) close(next.directory_fd);
@@ -237,7 +268,7 @@ static void *janitor_main(void *argument) {
                 } else if (janitor->trash_waits) {
                         bool progress;
 
-                        janitor->trash_waits = false;
+                        janitor->trash_waits = is_trash_turn = false;
                         (void) pthread_mutex_unlock(&janitor->mutex);
                         progress = empty_trash_once(janitor);
                         (void) pthread_mutex_lock(&janitor->mutex);
@@ -338,7 +369,8 @@ static void ask(Janitor *janitor, int directory_fd, MeasuredThing thing, unsigne
         }
         (void) pthread_mutex_lock(&janitor->mutex);
         assert(janitor->n_measurements < MEASUREMENTS_MAX);
-        janitor->measurements[janitor->n_measurements++] = (Measurement){fd, thing, member, result};
+        janitor->measurements[(janitor->first_measurement + janitor->n_measurements++) %
+                              MEASUREMENTS_MAX] = (Measurement){fd, thing, member, result};
         (void) pthread_cond_signal(&janitor->condition);
         (void) pthread_mutex_unlock(&janitor->mutex);
 }

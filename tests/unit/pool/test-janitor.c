@@ -2,6 +2,7 @@
 
 #include "pool/janitor.h"
 
+#include <sched.h>
 #include <sys/wait.h>
 
 #include "folders.h"
@@ -275,6 +276,33 @@ static void test_what_is_too_deep_to_count_is_too_much(void **state) {
         assert_true(measure() >= UINT64_MAX / 2);
 }
 
+/* Limits are held by the answers: they do not come after a long trash. */
+static void test_a_question_amid_a_long_trash(void **state) {
+        _autoclose_ int wide_fd = -1;
+        uint64_t results[3] = {0};
+
+        folder_make_in(trash_fd, "wide");
+        wide_fd = folder_open_in(trash_fd, "wide");
+        for (unsigned i = 0; i < 100000; i++) {
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "%u", i);
+                assert_int_equal(mknodat(wide_fd, name, S_IFREG | 0600, 0), 0);
+        }
+        janitor_wake(janitor);
+        while (count_entries(wide_fd) == 100000)
+                ;
+        for (int i = 0; i < 3; i++)
+                janitor_measure_folder(janitor, folder.fd, &results[i]);
+        while (__atomic_load_n(&results[0], __ATOMIC_ACQUIRE) == 0)
+                (void) sched_yield();
+        /* One that is gone has not even "." and "..". */
+        assert_in_range(count_entries(wide_fd), 1, 100000);
+        finish();
+        assert_true(results[1] > 0 && results[2] > 0);
+        assert_int_equal(count_entries(trash_fd), 0);
+}
+
 static void test_a_question_that_cannot_be_asked_is_answered(void **state) {
         uint64_t result = 0;
 
@@ -303,6 +331,7 @@ int main(void) {
                 janitor_test(test_a_member_of_a_home),
                 janitor_test(test_too_much_beside_a_member),
                 janitor_test(test_what_is_too_deep_to_count_is_too_much),
+                janitor_test(test_a_question_amid_a_long_trash),
                 janitor_test(test_a_question_that_cannot_be_asked_is_answered),
         };
 
