@@ -177,6 +177,6 @@ class Streamed:
         self.client.close()
 
 
-def begun(session, code, **fields):
-    """A run that is known to be under way: code goes on after that."""
-    return Streamed(session, "print('begun', flush=True)\n" + code, **fields).await_output("begun")
+def begun(session, code, before="", **fields):
+    """A run that is known to be under way: before has been executed, code goes on after that."""
+    return Streamed(session, f"{before}\nprint('begun', flush=True)\n{code}", **fields).await_output("begun")

@@ -145,7 +145,7 @@ def test_the_queue_of_a_session_is_bounded(make_server):
 def test_an_interrupt_keeps_the_state(server, code):
     with made(server) as session:
         session.ok("x = 1")
-        run = begun(session, "y = 2\n" + code)
+        run = begun(session, code, before="y = 2")
         answer = session.interrupt(kill_after_ms=20000)
         assert (answer["interrupted"], answer["lost"]) == (True, False), answer
         done = run.ended()
@@ -316,7 +316,7 @@ def test_a_client_that_hangs_up_interrupts_its_run(server, streams):
     with made(server) as session:
         session.ok("x = 1")
         if streams:
-            begun(session, "y = 2\n" + SLEEP).close()
+            begun(session, SLEEP, before="y = 2").close()
         else:
             client = server.client()
             client.request("POST", session.path + "/execute", json.dumps({"code": "y = 2\nopen('begun', 'w').close()\n" + SLEEP}))

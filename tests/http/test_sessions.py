@@ -139,7 +139,7 @@ def test_ended_without_a_trace(make_server):
     folder = session.folder()
     assert (folder / "x").exists()
     assert session.end().status == 204
-    assert not folder.exists()
+    eventually(lambda: not folder.exists(), 20, "its files are gone")
     eventually(lambda: not list((server.state / "sessions" / "trash").iterdir()), 20, "the trash is emptied")
     eventually(lambda: server.health()["pool"]["counters"]["sessions"] == 0)
 
