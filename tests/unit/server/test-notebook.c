@@ -73,6 +73,8 @@ typedef struct Place {
 static int set_up(void **state) {
         Place *place = calloc(1, sizeof(*place));
 
+        if (!place)
+                return -1;
         log_set_level(LOG_LEVEL_ERROR);
         (void) strcpy(place->top, "/tmp/hatchery-notebook-XXXXXX");
         assert_non_null(mkdtemp(place->top));
