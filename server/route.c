@@ -27,6 +27,8 @@ static const Route routes[] = {
         {"POST",   "/v1/sessions/{id}/interrupt",   handle_session_interrupt,       ERRORS_PROBLEM, BODY_REQUEST},
         {"POST",   "/v1/sessions/{id}/fork",        handle_session_fork,            ERRORS_PROBLEM, BODY_REQUEST},
         {"GET",    "/v1/sessions/{id}/notebook",    handle_session_notebook,        ERRORS_PROBLEM, BODY_REQUEST},
+        {"GET",    "/v1/sessions/{id}/packages",    handle_session_packages_list,   ERRORS_PROBLEM, BODY_REQUEST},
+        {"POST",   "/v1/sessions/{id}/packages",    handle_session_packages_install, ERRORS_PROBLEM, BODY_REQUEST},
 
         /* data-analysis sandbox */
         {"POST", "/api/execute",        handle_data_analysis_execute,   ERRORS_STATUS_OUTPUT, BODY_REQUEST},
