@@ -218,11 +218,18 @@ static bool take_chunked(Intake *intake) {
         return intake->chunked.state == CHUNKED_END;
 }
 
+static bool take(Intake *intake) {
+        return intake->head.is_chunked ? take_chunked(intake) : take_plain(intake);
+}
+
 static void receive(Intake *intake) {
-        bool complete = intake->head.is_chunked ? take_chunked(intake) : take_plain(intake);
+        bool complete = take(intake);
 
         if (intake->spool && spool_error(intake->spool) < 0)
                 refuse_failed_spool(intake, spool_error(intake->spool));
+        /* From a refusal on, there is room for everything, and nobody who says so. */
+        if (!complete && intake->refusal_status != 0)
+                complete = take(intake);
         if (!complete && intake->refusal_status != 0 &&
             intake->received > intake->limit + DISCARD_BYTES_MAX)
                 intake->drops_all = complete = true;

@@ -29,6 +29,11 @@ static const Route routes[] = {
         {"GET",    "/v1/sessions/{id}/notebook",    handle_session_notebook,        ERRORS_PROBLEM, BODY_REQUEST},
         {"GET",    "/v1/sessions/{id}/packages",    handle_session_packages_list,   ERRORS_PROBLEM, BODY_REQUEST},
         {"POST",   "/v1/sessions/{id}/packages",    handle_session_packages_install, ERRORS_PROBLEM, BODY_REQUEST},
+        {"GET",    "/v1/sessions/{id}/files",                  handle_session_files_list,      ERRORS_PROBLEM, BODY_REQUEST},
+        {"POST",   "/v1/sessions/{id}/files",                  handle_session_files_post,      ERRORS_PROBLEM, BODY_FILES},
+        {"GET",    "/v1/sessions/{id}/files/{path*}",          handle_session_file_get,        ERRORS_PROBLEM, BODY_REQUEST},
+        {"PUT",    "/v1/sessions/{id}/files/{path*}",          handle_session_file_put,        ERRORS_PROBLEM, BODY_FILES},
+        {"DELETE", "/v1/sessions/{id}/files/{path*}",          handle_session_file_delete,     ERRORS_PROBLEM, BODY_REQUEST},
 
         /* data-analysis sandbox */
         {"POST", "/api/execute",        handle_data_analysis_execute,   ERRORS_STATUS_OUTPUT, BODY_REQUEST},

@@ -249,6 +249,11 @@ static void respond_store_error(UploadWork *work, int r) {
                 status = 409;
                 text = "A symbolic link stands in the way of the file's name; none is followed.";
                 break;
+        case -ENOENT:
+        case -EEXIST:
+                status = 409;
+                text = "A folder on the way to the file was moved or removed meanwhile.";
+                break;
         case -ENOSPC:
                 status = 507;
                 text = "The server's disk is full; nothing of the file has been kept.";

@@ -58,7 +58,7 @@ def test_options_of_the_server(server):
     with Wire(server) as wire:
         answer = wire.request("OPTIONS", "*").answer()
         assert answer.status == 204
-        assert answer.headers["allow"] == "OPTIONS, GET, HEAD, POST, DELETE"
+        assert answer.headers["allow"] == "OPTIONS, GET, HEAD, POST, PUT, DELETE"
 
 
 def test_head_has_the_length_of_get(server):
