@@ -15,9 +15,9 @@
 #define CELL_PART 4
 /* What is left when a notebook is trimmed: so much that it is not trimmed again at the next run. */
 #define TRIMMED(bytes_max) ((bytes_max) / 4 * 3)
-/* While it is being trimmed, a file may grow to this many times the bound; further cells are lost.
- */
-#define OVERSHOOT 2
+/* While it is being trimmed, which a slow disk may delay, a file may grow past its bound by so
+ * much; further cells are lost. */
+#define OVERSHOOT_BYTES (16ULL << 20)
 
 int notebooks_new(const NotebookConfig *config, Notebooks **ret_notebooks) {
         Notebooks *notebooks = calloc(1, sizeof(*notebooks));
@@ -321,7 +321,7 @@ static int append_line(Notebooks *notebooks, const Session *session, Slice line)
                 return fd;
         if (fstat(fd, &status) < 0)
                 return -errno;
-        if ((uint64_t) status.st_size > OVERSHOOT * bytes_max)
+        if ((uint64_t) status.st_size > bytes_max + OVERSHOOT_BYTES)
                 return -EFBIG;
         r = notebook_write_all(fd, line);
         if (r < 0) {
