@@ -43,6 +43,22 @@ static const Route routes[] = {
         {"POST", "/upload_data/{key}",  handle_sandbox_upload,          ERRORS_DETAIL,        BODY_REQUEST},
         {"GET",  "/get_data/{key}",     handle_sandbox_get,             ERRORS_DETAIL,        BODY_REQUEST},
         {"GET",  "/clear_data",         handle_sandbox_clear,           ERRORS_DETAIL,        BODY_REQUEST},
+
+        /* code interpreter with sessions, and Jupyter-like sessions */
+        {"POST", "/execute",            handle_execute_by_key,          ERRORS_DETAIL,        BODY_REQUEST},
+
+        {"POST", "/install",            handle_interpreter_install,     ERRORS_DETAIL,        BODY_REQUEST},
+        {"POST", "/upload",             handle_interpreter_upload,      ERRORS_DETAIL,        BODY_FILES},
+        {"GET",  "/download",           handle_interpreter_download,    ERRORS_DETAIL,        BODY_REQUEST},
+        {"POST", "/terminate",          handle_interpreter_terminate,   ERRORS_DETAIL,        BODY_REQUEST},
+
+        {"POST", "/start_session",      handle_jupyter_start,           ERRORS_DETAIL,        BODY_REQUEST},
+        {"POST", "/install_package",    handle_jupyter_install,         ERRORS_DETAIL,        BODY_REQUEST},
+        {"POST", "/reset",              handle_jupyter_reset,           ERRORS_DETAIL,        BODY_REQUEST},
+        {"POST", "/end_session",        handle_jupyter_end,             ERRORS_DETAIL,        BODY_REQUEST},
+
+        /* per-user container */
+        {"POST", "/run",                handle_container_run,           ERRORS_ERROR,         BODY_REQUEST},
 };
 /* clang-format on */
 

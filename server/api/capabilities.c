@@ -7,8 +7,10 @@
 #include "server/respond.h"
 
 static void write_apis(JsonWriter *writer) {
-        static const char *const apis[] = {"native", "data-analysis-sandbox",
-                                           "code-execution-sandbox"};
+        static const char *const apis[] = {
+                "native",           "data-analysis-sandbox", "code-execution-sandbox",
+                "code-interpreter", "per-user-container",    "jupyter-like-sessions",
+        };
 
         json_begin_array(writer);
         for (size_t i = 0; i < N_ELEMENTS(apis); i++)

@@ -7,8 +7,6 @@
 
 #include "server/api/jupyter_sessions.h"
 
-#include <stdio.h>
-
 #include "jsontext/write.h"
 #include "server/api/api.h"
 #include "server/api/jupyter_answer.h"
@@ -16,7 +14,6 @@
 #include "server/api/validation.h"
 #include "server/form.h"
 #include "server/notebook.h"
-#include "server/options.h"
 #include "wire/run.h"
 
 /* ── Forms with a user_id ── */

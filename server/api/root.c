@@ -23,6 +23,9 @@ static void write_links(JsonWriter *writer) {
                 {"ready", "/ready"},
                 {"data_analysis", "/api/execute"},
                 {"code_sandbox", "/execute_code"},
+                {"code_interpreter", "/execute"},
+                {"user_container", "/run"},
+                {"jupyter_sessions", "/start_session"},
         };
 
         json_begin_object(writer);

@@ -10,6 +10,9 @@
 #include "server/listing.h"
 #include "server/respond.h"
 
+#define UID_ROOT   0
+#define UID_NOBODY 65534
+
 typedef struct ListingChore ListingChore;
 
 /* In the request's pool: who goes first, the request or the chore, tells the other. */
@@ -75,17 +78,19 @@ static void on_request_gone(void *data) {
                 waiting->chore->waiting = NULL;
 }
 
-/* As the snippet sees it: in a cell its user has a name, which the host does not know. */
+/* As the snippet sees it: in a cell its user has a name, which the host does not know; unless it is
+ * one that every system has (interp/cell_root.c). */
 static ListingOptions options_of(const App *app, const Session *session) {
+        bool has_cell = app->isolation.layers & layer_bit(LAYER_MOUNT_NAMESPACE);
         uid_t uid = session_uid(session);
         bool is_own = uid == (uid_t) -1;
         ListingOptions options = {
                 .own_uid = is_own ? geteuid() : uid,
                 .own_gid = is_own ? getegid() : (gid_t) uid,
-                .own_name =
-                        app->isolation.layers & layer_bit(LAYER_MOUNT_NAMESPACE) ? "runner" : NULL,
         };
 
+        if (has_cell && options.own_uid != UID_ROOT && options.own_uid != UID_NOBODY)
+                options.own_name = "runner";
         (void) clock_gettime(CLOCK_REALTIME, &options.now);
         return options;
 }
