@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from harness.hatchery import eventually
 from harness.isolation import has_cells
 from harness.services import CodeInterpreter, post_chunked
 
@@ -149,6 +150,17 @@ def test_runs_of_one_session_are_serial(session):
         thread.join()
     log = eval(session.execute("print(log)")[1]["output"])
     assert len(log) == 12 and all(log[i][0] == log[i - i % 3][0] for i in range(12))
+
+
+def test_terminate_ends_a_run(server, session):
+    answers = []
+    code = "import time\nopen('interpreter-begun', 'w')\nwhile True: time.sleep(0.01)"
+    runner = threading.Thread(target=lambda: answers.append(session.execute(code)))
+    runner.start()
+    eventually(lambda: session.download("interpreter-begun")[0] == 200, 20, "the run has begun")
+    assert session.terminate()[0] == 200
+    runner.join(20)
+    assert answers == [(200, {"status": "error", "output": "", "errors": "The run was cancelled."})]
 
 
 # ── Files ──

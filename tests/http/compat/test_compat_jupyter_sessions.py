@@ -157,6 +157,28 @@ def test_starting_twice_gives_a_new_kernel(session):
     assert session.execute("print('x' in globals(), open('kept').read())") == (200, {"output": "False 1\n"})
 
 
+def test_kernels_that_are_not_ready_yet(session):
+    for again in (session.start_session, session.reset, lambda: session.end_session() and session.start_session()):
+        for _ in range(5):
+            assert again()[0] == 200
+        assert session.execute("1") == (200, {"output": "1"})
+
+
+@pytest.mark.parametrize("end", ["end_session", "start_session"])
+def test_the_end_of_a_kernel_ends_its_run(session, end):
+    path = session.start_session()[1]["notebook_path"]
+    answers = []
+    code = "import time\nopen('begun', 'w')\nwhile True: time.sleep(0.01)"
+    runner = threading.Thread(target=lambda: answers.append(session.execute(code)))
+    runner.start()
+    homes = Path(path).parents[2] / "sessions"
+    eventually(lambda: list(homes.glob("*/work/*/begun")), 20, "the run has begun")
+    assert getattr(session, end)()[0] == 200
+    runner.join(20)
+    assert answers == [(400, {"detail": {"error": "Execution error", "traceback": ["The run was cancelled."]}})]
+    assert session.start_session()[0] == 200 and session.execute("1") == (200, {"output": "1"})
+
+
 # ── Packages ──
 
 
