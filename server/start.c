@@ -110,31 +110,41 @@ int start_descriptors(const Options *options, unsigned *ret_sessions_max) {
         return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? start_failed("setrlimit", -errno) : 0;
 }
 
+/* The first folder on the way to path, itself among them, that does not let other users pass.
+ * Returns -EACCES then, 0 when there is none, -ENAMETOOLONG. */
+static int find_closed(const char *path, char ret_part[PATH_MAX]) {
+        size_t size = strlen(path);
+        struct stat status;
+
+        if (size >= PATH_MAX)
+                return -ENAMETOOLONG;
+        for (size_t end = 1; end <= size; end++) {
+                if (path[end] != '/' && path[end] != '\0')
+                        continue;
+                memcpy(ret_part, path, end);
+                ret_part[end] = '\0';
+                if (stat(ret_part, &status) < 0 || !S_ISDIR(status.st_mode) ||
+                    !(status.st_mode & S_IXOTH))
+                        return -EACCES;
+        }
+        return 0;
+}
+
 /* Workers that run as other users reach their folders by name, so every folder on the way has to
  * let them pass. */
 static int check_passable(const char *option, const char *path) {
         char part[PATH_MAX];
-        size_t size = strlen(path);
-        struct stat status;
+        int r = find_closed(path, part);
 
-        if (size >= sizeof(part))
-                return start_failed(option, -ENAMETOOLONG);
-        for (size_t end = 1; end <= size; end++) {
-                if (path[end] != '/' && path[end] != '\0')
-                        continue;
-                memcpy(part, path, end);
-                part[end] = '\0';
-                if (stat(part, &status) == 0 && S_ISDIR(status.st_mode) &&
-                    (status.st_mode & S_IXOTH))
-                        continue;
+        if (r == -ENAMETOOLONG)
+                return start_failed(option, r);
+        if (r < 0)
                 (void) fprintf(
                         stderr,
                         "hatchery: %s %s: workers run as users of their own and may not pass "
                         "through %s; chmod o+x that folder, or choose another\n",
                         option, path, part);
-                return -EACCES;
-        }
-        return 0;
+        return r;
 }
 
 static int make_work_directory(const Options *options, const IsolationPlan *plan) {
@@ -223,9 +233,17 @@ int start_installer(const Options *options, const IsolationPlan *plan, Pool *poo
                 .copies = !(plan->layers & keep_from_writing),
                 .log_level = options->log_level,
         };
+        char part[PATH_MAX];
         int r = installer_new(&config, ret_installer);
 
-        return r < 0 ? start_failed("packages for sessions", r) : 0;
+        if (r < 0)
+                return start_failed("packages for sessions", r);
+        if (config.uid != 0 && find_closed(options->state_directory, part) < 0)
+                log_warning("packages cannot be installed: pip runs as a user of its own and may "
+                            "not pass through %s; chmod o+x that folder, or choose another "
+                            "--state-directory",
+                            part);
+        return 0;
 }
 
 /* ── Templates ── */

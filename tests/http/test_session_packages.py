@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import os
 import stat
+import tempfile
 import threading
 
 import pytest
@@ -269,6 +271,16 @@ def test_switched_off(make_server):
     session = Session(server)
     assert list(session.installed("numpy").values()) == [None]
     expect_problem(session.install("tea"), 403)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="pip runs as the server's own user")
+def test_a_state_directory_that_lets_nobody_pass(make_server, index):
+    with tempfile.TemporaryDirectory() as closed:
+        server = make_server("--package-index", index.url, "--state-directory", f"{closed}/state")
+        if shop_has_namespaces(server):
+            assert f"may not pass through {closed}" in server.log()
+            expect_problem(Session(server).install("tea"), 503, "cannot reach its folder")
+        server.stop()
 
 
 def installers(server):
