@@ -381,3 +381,21 @@ def test_a_session_is_no_stateless_worker(server):
     finally:
         for session in sessions:
             session.end()
+
+
+def test_ids_of_other_apis_are_apart(server):
+    with made(server, id="shared") as session:
+        session.ok("x = 'native'\nopen('mine', 'w').close()")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        missing = server.post("/execute", {"session_id": "shared", "code": "1"})
+        assert missing.status == 404, missing
+        missing = server.post("/execute", {"user_id": "shared", "code": "1"})
+        assert missing.status == 404, missing
+        assert server.post("/start_session", "user_id=shared", form).status == 200
+        try:
+            other = server.post("/execute", {"user_id": "shared", "code": "import os\nprint('mine' in os.listdir(), 'x' in globals())"})
+            assert other.status == 200 and other.json()["output"].strip() == "False False", other
+            assert [one["id"] for one in server.get("/v1/sessions").json()["sessions"]].count("shared") == 1
+        finally:
+            assert server.post("/end_session", "user_id=shared", form).status == 200
+        assert session.value("x") == "'native'"
