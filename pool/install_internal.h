@@ -2,7 +2,8 @@
 /*
  * install_internal: what the files of the installer share.
  *
- *     install.c          life, the moves from step to step
+ *     installer.c        life of the whole, turns of the loop
+ *     install.c          one installation, from step to step
  *     install_request.c  what a caller asks
  *     install_process.c  pip's process: starts it, listens to it, ends it
  *     install_work.c     what is done with files, off the loop
@@ -122,6 +123,8 @@ void install_fail(Install *install, InstallOutcome outcome, const char *format, 
 /* Has work done off the loop; its end calls install_on_work(). */
 void install_start_work(Install *install, InstallStep step, int (*work)(Chore *chore));
 void install_move(Install *install, InstallStep step);
+/* What it waits for may have come: its turn, a place. */
+void install_go_on(Install *install);
 /* pip's process has gone: there is an outcome, or all is unpacked. */
 void install_on_process_end(Install *install);
 

@@ -1,0 +1,155 @@
+/* Installations against a process that does what it is told, however bad, and past their bounds. */
+
+#include "install_driver.h"
+
+/* --- what is hostile --- */
+
+static void test_hostile_wheels(void **state) {
+        static const char *const hostile[] = {"symlink", "fifo",  "hardlink",
+                                              "deep",    "empty", "missing"};
+
+        for (size_t i = 0; i < N_ELEMENTS(hostile); i++) {
+                expect(hostile[i], INSTALL_BAD_WHEEL, "wheel");
+                assert_false(exists(&sessions[0], hostile[i]));
+        }
+        assert_int_equal(count("."), 2);
+        assert_int_equal(count("staging"), 0);
+        assert_int_equal(sessions[0].n_changes, 0);
+}
+
+static void test_modes_are_taken(void **state) {
+        struct stat status;
+
+        expect("setuid", INSTALL_DONE, "");
+        assert_int_equal(fstatat(sessions[0].packages_fd, "setuid/__init__.py", &status, 0), 0);
+        assert_int_equal(status.st_mode & 07777, 0555);
+        assert_int_equal(fstatat(sessions[0].packages_fd, "setuid", &status, 0), 0);
+        assert_int_equal(status.st_mode & 07777, 0755);
+}
+
+static void test_hostile_reports(void **state) {
+        static const char *const hostile[] = {"garbage",  "no-end", "kind",     "bad-sha",
+                                              "bad-name", "number", "too-many", "bad-version",
+                                              "unasked",  "half",   "early",    "bad-failure"};
+
+        for (size_t i = 0; i < N_ELEMENTS(hostile); i++)
+                expect(hostile[i], INSTALL_UNAVAILABLE, "protocol");
+        assert_int_equal(count("."), 2);
+        expect("dies", INSTALL_UNAVAILABLE, "ended before");
+}
+
+static void test_much_talk(void **state) {
+        Outcome *outcome = install("talks");
+
+        assert_int_equal(outcome->outcome, INSTALL_DONE);
+        assert_true(strlen(outcome->log) <= 65536 && strlen(outcome->log) > 30000);
+        assert_non_null(strstr(outcome->log, "\n1999 xxx"));
+}
+
+/* --- bounds --- */
+
+static void test_the_quota(void **state) {
+        expect("big", INSTALL_TOO_LARGE, "packages_mb");
+        assert_false(exists(&sessions[0], "big"));
+        assert_false(exists(&sessions[0], "big-1.0.dist-info"));
+        expect("good", INSTALL_DONE, "");
+}
+
+static void test_a_folder_that_grows(void **state) {
+        expect("growing", INSTALL_TOO_LARGE, "disk");
+        assert_int_equal(count("staging"), 0);
+}
+
+static void test_time_is_up(void **state) {
+        installer = installer_free(installer);
+        config.timeout_ms = 300;
+        make_installer();
+        expect("hangs", INSTALL_TIMEOUT, "300 ms");
+}
+
+static void test_what_it_says_of_itself(void **state) {
+        expect("fails", INSTALL_NO_INDEX, "it sleeps.");
+}
+
+static void test_no_program(void **state) {
+        installer = installer_free(installer);
+        config.python_program = "/nonexistent";
+        make_installer();
+        expect("good", INSTALL_UNAVAILABLE, "started");
+}
+
+static void test_the_queue(void **state) {
+        static Outcome outcomes[6];
+        const InstallCallback callback = {on_done, NULL};
+        Install *installs[6], *one;
+        InstallProblem problem;
+        Slice text = SLICE_LITERAL("hangs");
+
+        for (size_t i = 0; i < 6; i++)
+                start_on(&sessions[i % 2], "hangs", &outcomes[i], &installs[i]);
+        assert_int_equal(
+                install_start(installer, &sessions[0], &text, 1, &callback, &one, &problem),
+                INSTALL_E_QUEUE_FULL);
+        /* One of each session runs. */
+        while (n_adopted < 2)
+                turn();
+        for (size_t i = 0; i < 6; i++)
+                install_cancel(installs[i]);
+        while (n_adopted > 0)
+                turn();
+        expect("good", INSTALL_DONE, "");
+        for (size_t i = 0; i < 6; i++)
+                assert_false(outcomes[i].is_there);
+}
+
+static void test_the_session_has_ended(void **state) {
+        Outcome outcome;
+        Install *one;
+
+        start_on(&sessions[0], "good", &outcome, &one);
+        sessions[0].is_gone = true;
+        await(&outcome);
+        assert_int_equal(outcome.outcome, INSTALL_ENDED);
+        assert_int_equal(sessions[0].n_changes, 0);
+}
+
+static void test_the_server_ends(void **state) {
+        static Outcome outcomes[3];
+        Install *one;
+
+        for (size_t i = 0; i < 3; i++)
+                start_on(&sessions[i % 2], "hangs", &outcomes[i], &one);
+        while (n_adopted < 2)
+                turn();
+        installer = installer_free(installer);
+        for (size_t i = 0; i < 3; i++)
+                assert_false(outcomes[i].is_there);
+        make_installer();
+        assert_int_equal(count("staging"), 0);
+}
+
+static void test_two_servers(void **state) {
+        Installer *other;
+
+        assert_int_equal(installer_new(&config, &other), -EWOULDBLOCK);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_hostile_wheels),
+                TEST(test_modes_are_taken),
+                TEST(test_hostile_reports),
+                TEST(test_much_talk),
+                TEST(test_the_quota),
+                TEST(test_a_folder_that_grows),
+                TEST(test_time_is_up),
+                TEST(test_what_it_says_of_itself),
+                TEST(test_no_program),
+                TEST(test_the_queue),
+                TEST(test_the_session_has_ended),
+                TEST(test_the_server_ends),
+                TEST(test_two_servers),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
