@@ -193,7 +193,7 @@ static bool refill(Template *template, const SlotList *empty, CellMaker *maker,
 
         for (Slot *slot = slot_list_first(empty); slot; slot = slot->next) {
                 /* One of sessions waits for its cell, or for the copies in it, to go. */
-                if (slot->of_sessions && (!slot->place || slot->is_given_up))
+                if (slot->of_sessions && (!slot->place || slot->host || slot->is_given_up))
                         continue;
                 if (slot->cell.state == CELL_READY && slot->cell.generation != generation)
                         cell_move(slot, CELL_EV_END);

@@ -38,7 +38,9 @@ static void on_spawn_report(Template *template, const ZygoteReport *report) {
         if (worker_attach(&slot->worker, (pid_t) report->value) < 0 ||
             pool_watch(pool, slot->worker.pidfd, SOURCE_EXIT, slot->number, 0) < 0 ||
             (slot->worker.result_fd >= 0 &&
-             pool_watch(pool, slot->worker.result_fd, SOURCE_RESULT, slot->number, 0) < 0)) {
+             pool_watch(pool, slot->worker.result_fd, SOURCE_RESULT, slot->number, 0) < 0) ||
+            (slot->worker.control_fd >= 0 &&
+             pool_watch(pool, slot->worker.control_fd, SOURCE_CONTROL, slot->number, 0) < 0)) {
                 /* It cannot be supervised. Its pipes close, so it ends; the sweep waits for it. */
                 worker_kill(&slot->worker);
                 pool->sweep_wanted = true;

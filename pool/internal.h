@@ -23,6 +23,7 @@
 #include "pool/cell.h"
 #include "pool/cell_maker.h"
 #include "pool/cgroup.h"
+#include "pool/copy.h"
 #include "pool/janitor.h"
 #include "pool/output.h"
 #include "pool/pool.h"
@@ -110,14 +111,15 @@ struct Slot {
 
         /* What only slots of sessions have (session_internal.h): */
         bool of_sessions;
-        bool is_free;  /* in the pool's list, of no template */
-        bool is_spare; /* its worker waits for a session to be made */
-        bool answers;  /* its run is being answered: no other one is handed over meanwhile */
+        bool is_free;     /* in the pool's list, of no template */
+        bool is_spare;    /* its worker waits for a session to be made */
+        bool answers;     /* its run is being answered: no other one is handed over meanwhile */
         bool is_given_up; /* its session ended while its cell was being made: that is waited for */
-        bool is_deaf;  /* it has closed its result pipe while it was held */
+        bool is_deaf;     /* it has closed its result pipe while it was held */
         Session *session;
         Place *place;                    /* its files; NULL: free, or waiting for its cell to go */
         Slot *host;                      /* a copy: whose cell it lives in */
+        ForkListener listener;           /* of the processes in its cell */
         unsigned n_guests;               /* copies that live in its cell */
         uint64_t baseline_cpu_ns;        /* of its process when it was ready … */
         uint64_t life_cpu_ns;            /* … and after its last run */

@@ -152,6 +152,7 @@ Pool *pool_free(Pool *pool) {
                         run_free(queue_pop(template));
         }
         slots_free(pool);
+        pool->sessions.n_copies_unnamed = 0;
         if (pool->templates && pool->slots && pool->timers.timers)
                 wait_for_strays(pool);
         pool->chores = chores_free(pool->chores);
@@ -234,7 +235,10 @@ static void on_event(Pool *pool, const struct epoll_event *event) {
                 chores_dispatch(pool->chores);
                 break;
         case SOURCE_CONTROL:
+                session_on_control(&pool->slots[index]);
+                break;
         case SOURCE_LISTENER:
+                session_on_listener(&pool->slots[index]);
                 break;
         case SOURCE_ZYGOTE:
                 generation_on_report(&pool->templates[index], (unsigned) event->data.u64);

@@ -32,6 +32,7 @@ static void init_slot(Pool *pool, Template *template, unsigned number) {
                 .folders = SLOT_FOLDERS_NONE,
                 .cell = CELL_NONE,
                 .cgroup = SLOT_CGROUP_NONE,
+                .listener = FORK_LISTENER_NONE,
                 .spawn_reported = true,
         };
         timer_init(&slot->timer, TIMER_SLOT, number);
@@ -113,6 +114,7 @@ static void free_slot(Slot *slot) {
                 output_done(&slot->output[i]);
         result_reader_done(&slot->result);
         worker_close(&slot->worker);
+        fork_listener_close(&slot->listener);
         slot_folders_close(&slot->folders);
         if (slot->is_spare)
                 place_doom(slot->place);

@@ -175,6 +175,10 @@ static SlotEvent take_event(ResultReader *reader, SlotEvent event, const Frame *
                         return SLOT_EV_VIOLATION;
                 memcpy(&reader->probed, frame->body.data, sizeof(reader->probed));
                 reader->present[RESULT_PROBED] = true;
+        } else if (event == SLOT_EV_READY && reader->is_copy) {
+                if (frame->body.size != sizeof(reader->fork_notes))
+                        return SLOT_EV_VIOLATION;
+                memcpy(&reader->fork_notes, frame->body.data, sizeof(reader->fork_notes));
         } else if (frame->body.size != 0) {
                 return SLOT_EV_VIOLATION;
         }

@@ -11,6 +11,7 @@
 #include "pool/slot.h"
 #include "wire/probe.h"
 #include "wire/run.h"
+#include "wire/session.h"
 
 typedef struct ResultSpan {
         size_t offset, size;
@@ -21,6 +22,8 @@ typedef struct ResultReader {
         size_t parsed; /* bytes that have become frames */
         size_t gap;    /* of these, the last so many are frames that have been forgotten */
         size_t value_bytes_max;
+        bool is_copy; /* its RESULT_READY brings what the copy does not have */
+        WireForkNotes fork_notes;
         bool worker_stays; /* then it may say RESULT_READY before its last frame has been read */
         bool present[_RESULT_KIND_MAX];
         ResultSpan spans[_RESULT_KIND_MAX];

@@ -191,6 +191,7 @@ int session_reset(Session *session, bool keep_files) {
                 if (r < 0)
                         return r;
         }
+        session_fork_gone(session);
         session_detach(session);
         session->lost = NULL;
         session_move(session, SESSION_EV_WANT);

@@ -12,6 +12,7 @@
  *     session_watch.c    the limits of a session while a run is under way, and between runs
  *     session_interrupt.c KeyboardInterrupt, and what follows when it does not help
  *     session_life.c     loss, reset, expiry, eviction
+ *     session_fork.c     copies of live sessions
  *     session_record.c   what a later server finds of it
  *
  * A *slot* is used up by one process: when that has gone, its cell goes, too, and the slot is free
@@ -28,6 +29,7 @@
 typedef struct Slot Slot;
 typedef struct Place Place;
 typedef struct Template Template;
+typedef struct Fork Fork;
 
 /* --- the life of a session (session_table.c) --- */
 
@@ -68,6 +70,8 @@ struct Place {
 
 /* With its first user. */
 _must_check_ int place_make(Pool *pool, bool has_tmp, Place **ret_place);
+/* Its workspace below work/. */
+const char *place_folder(const Place *place);
 /* Another member of the same home, empty. */
 _must_check_ int place_add(Place *beside, Place **ret_place);
 /* That member of a home that was there; takes the home over if shared is NULL. */
@@ -107,6 +111,7 @@ struct Session {
         const char *lost; /* why, while nobody has been told */
         bool packages_changed;
         uint64_t created_s, sequence, used_ns, touched_ns, runs;
+        Fork *fork;                              /* under way, of it or to it */
         uint64_t cpu_before_ns;                  /* of processes that have gone */
         uint64_t disk_bytes, disk_allowed_bytes; /* measured last; when its run began */
 
@@ -132,6 +137,8 @@ typedef struct Sessions {
         unsigned n_max, n_hash, n, n_lost, next_index;
         Session *first, *last;
         Session *starting;
+        Fork *forks;                           /* under way */
+        unsigned n_copies_unnamed;             /* processes may be about that nobody knows yet */
         Run *cancelled_first, *cancelled_last; /* to be answered so in the next turn */
         unsigned n_queued;
         uint64_t sequence, place_serial, seed;
@@ -155,6 +162,8 @@ void session_move(Session *session, SessionEvent event);
 void sessions_settle(Pool *pool);
 /* Makes slots for spares, as many as the template is to have. */
 void session_spares_refill(Template *template);
+/* A slot for a copy's process, in the cell of another one; NULL: none is free. */
+Slot *session_take_guest(Session *session, Slot *host);
 /* A spare whose worker may be trusted, or NULL. */
 Slot *session_spare(Template *template);
 /* The session has that slot, whose worker is ready, from now on. */
@@ -244,6 +253,19 @@ Session *session_new(Pool *pool, Template *template);
 _must_check_ int session_prepare(Pool *pool, const SessionOptions *options, Session **ret_session);
 /* Takes the caller's use of it. */
 void session_set_place(Session *session, Place *place);
+
+/* session_fork.c */
+void session_on_control(Slot *slot);
+void session_on_listener(Slot *slot);
+/* The time of its copy is over. */
+void session_fork_on_deadline(Slot *slot);
+/* What follows from all that has happened to the forks under way. */
+void sessions_settle_forks(Pool *pool);
+/* It has ended, or lost its process: a fork that it is the source or the target of comes to
+ * nothing.
+ */
+void session_fork_gone(Session *session);
+void sessions_free_forks(Pool *pool);
 
 /* session_record.c */
 void session_write_record(const Session *session);

@@ -71,6 +71,7 @@ const char *session_loss_of_event(SlotEvent event) {
 static void let_go(Session *session) {
         Slot *slot = session->slot;
 
+        session_fork_gone(session);
         session->cpu_before_ns = session_cpu_ns(session);
         session->slot = NULL;
         if (slot)
@@ -122,6 +123,7 @@ void session_use(Session *session) {
 }
 
 void session_remove(Session *session) {
+        session_fork_gone(session);
         session_want_no_more(session);
         session_cancel_queue(session);
         session_detach(session);

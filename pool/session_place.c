@@ -100,6 +100,13 @@ int place_open(SharedHome *shared, unsigned member, Place **ret_place) {
         return 0;
 }
 
+const char *place_folder(const Place *place) {
+        static char folder[16];
+
+        (void) snprintf(folder, sizeof(folder), "%u", place->member.number);
+        return folder;
+}
+
 Place *place_use(Place *place) {
         place->users++;
         return place;

@@ -151,7 +151,8 @@ static void session_close(Session *session) {
                 run_free(run);
         }
         /* How often it has run, the record has not been told at each run. */
-        session_write_record(session);
+        if (!session->place->is_doomed)
+                session_write_record(session);
         place_leave(session->place);
         free(session);
 }
@@ -165,6 +166,7 @@ void sessions_close(Pool *pool) {
                 next_run = run->next;
                 run_free(run);
         }
+        sessions_free_forks(pool);
         for (Session *session = sessions->first; session; session = next) {
                 next = session->next;
                 session_close(session);

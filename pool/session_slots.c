@@ -28,13 +28,35 @@ static int prepare_cgroup(Slot *slot) {
         return slot_make_cgroup(slot);
 }
 
+static bool is_on_its_way_out(const Slot *slot) {
+        return slot->state == SLOT_RETIRING || (slot->state == SLOT_EMPTY && !slot->place);
+}
+
+/* Whoever waits for a slot comes before sessions that nobody has asked for yet. */
+static void end_a_spare(Pool *pool) {
+        Slot *spare = NULL;
+
+        for (unsigned i = 0; i < pool->n_slots; i++) {
+                Slot *slot = &pool->slots[i];
+
+                if (slot->of_sessions && !slot->is_free && is_on_its_way_out(slot))
+                        return;
+                if (slot->is_spare && slot->state == SLOT_IDLE)
+                        spare = slot;
+        }
+        if (spare)
+                slot_move(spare, SLOT_EV_RETIRE);
+}
+
 /* NULL: all slots are in use. */
 static Slot *take_slot(Template *template, Place *place) {
         Pool *pool = template->pool;
         Slot *slot = slot_list_first(&pool->free_slots);
 
-        if (!slot)
+        if (!slot) {
+                end_a_spare(pool);
                 return NULL;
+        }
         slot->template = template;
         if (prepare_cgroup(slot) < 0)
                 return NULL;
@@ -47,6 +69,18 @@ static Slot *take_slot(Template *template, Place *place) {
         return slot;
 }
 
+Slot *session_take_guest(Session *session, Slot *host) {
+        Slot *slot = take_slot(session->template, session->place);
+
+        if (!slot)
+                return NULL;
+        slot->host = host;
+        host->n_guests++;
+        slot->session = session;
+        session->slot = slot;
+        return slot;
+}
+
 void session_slot_try_free(Slot *slot) {
         Template *template = slot->template;
 
@@ -55,6 +89,7 @@ void session_slot_try_free(Slot *slot) {
                 return;
         slot_list_remove(&template->sessions.empty, slot);
         template->sessions.n_states[SLOT_EMPTY]--;
+        fork_listener_close(&slot->listener);
         slot->is_free = true;
         slot_list_push(&template->pool->free_slots, slot);
 }
@@ -64,7 +99,7 @@ void session_slot_release(Slot *slot) {
 
         slot->place = place_leave(slot->place);
         slot->host = NULL;
-        slot->is_deaf = false;
+        slot->is_deaf = slot->result.is_copy = false;
         slot->life_cpu_ns = slot->baseline_cpu_ns = slot->looked_cpu_ns = 0;
         if (host && --host->n_guests == 0 && host->state == SLOT_EMPTY && !host->place) {
                 slot_end_cell(host);
@@ -223,6 +258,8 @@ static void settle(Session *session) {
 void sessions_settle(Pool *pool) {
         Session *next;
 
+        if (pool->sessions.forks)
+                sessions_settle_forks(pool);
         if (pool->sessions.cancelled_first)
                 sessions_answer_cancelled(pool);
         for (Session *session = pool->sessions.starting; session; session = next) {

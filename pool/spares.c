@@ -121,7 +121,7 @@ static Slot *choose_empty_of_sessions(const Template *template) {
         Slot *spare = NULL;
 
         for (Slot *slot = slot_list_first(&template->sessions.empty); slot; slot = slot->next) {
-                if (!slot->place || slot->is_given_up || !slot_has_cell(slot))
+                if (!slot->place || slot->host || slot->is_given_up || !slot_has_cell(slot))
                         continue;
                 if (slot->session)
                         return slot;
@@ -209,7 +209,7 @@ static int spawn(Slot *slot) {
         if (r < 0)
                 return r;
         if (slot->of_sessions) {
-                r = worker_open_control(&slot->worker, &fds[SPAWN_FD_CONTROL]);
+                r = control_open(&slot->worker.control_fd, &fds[SPAWN_FD_CONTROL]);
                 if (r < 0) {
                         worker_close(&slot->worker);
                         close_child_fds(fds);
@@ -422,6 +422,8 @@ void spares_sweep(Pool *pool) {
         static char children[65536];
         int r;
 
+        if (pool->sessions.n_copies_unnamed > 0)
+                return;
         for (size_t i = 0; i < pool->config.n_templates; i++) {
                 if (pool->templates[i].outstanding > 0 || pool->templates[i].cells_unnamed > 0)
                         return;

@@ -213,7 +213,9 @@ static void on_ready(Slot *slot) {
                         return;
                 }
         } else {
-                meter_baseline(&slot->worker.meter);
+                /* A copy has its source's: what that has taken since counts for both. */
+                if (!slot->result.is_copy)
+                        meter_baseline(&slot->worker.meter);
                 slot->baseline_cpu_ns =
                         slot->of_sessions ? meter_life_cpu_ns(&slot->worker.meter) : 0;
         }
@@ -252,7 +254,7 @@ static void on_violation(Slot *slot) {
         }
         if (failure.size > FAILURE_BYTES_MAX)
                 failure.size = FAILURE_BYTES_MAX;
-        if (slot->state == SLOT_STARTING && failure.size > 0) {
+        if (slot->state == SLOT_STARTING && failure.size > 0 && !slot->host) {
                 log_error("worker %d of slot %u cannot be prepared: %.*s", slot->worker.pid,
                           slot->number, (int) failure.size, (const char *) failure.data);
                 obstacle_note(slot->template, failure, false);
@@ -401,6 +403,10 @@ void slot_on_exit(Slot *slot) {
 void slot_on_timer(Slot *slot, uint64_t now_ns) {
         if (slot->state == SLOT_BUSY) {
                 slot_check_limits(slot, now_ns);
+                return;
+        }
+        if (slot->state == SLOT_FORKING) {
+                session_fork_on_deadline(slot);
                 return;
         }
         if (slot->state == SLOT_HELD) {

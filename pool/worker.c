@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,16 +44,6 @@ int worker_open(Worker *worker, int ret_child_fds[_SPAWN_FDS]) {
                 close_child_fds(ret_child_fds);
         }
         return r;
-}
-
-int worker_open_control(Worker *worker, int *ret_child_fd) {
-        int fds[2];
-
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-                return raise_errno("make a control socket for a worker");
-        worker->control_fd = fds[0];
-        *ret_child_fd = fds[1];
-        return 0;
 }
 
 void close_child_fds(int fds[_SPAWN_FDS]) {

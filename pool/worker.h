@@ -33,10 +33,6 @@ typedef struct Worker {
  * closes them once they have been sent. */
 _must_check_ int worker_open(Worker *worker, int ret_child_fds[_SPAWN_FDS]);
 
-/* Likewise the control socket of a session's worker, with its other end in SPAWN_FD_CONTROL; the
- * caller closes that as well. */
-_must_check_ int worker_open_control(Worker *worker, int *ret_child_fd);
-
 /* The process has been forked: opens its pidfd and its meter. */
 _must_check_ int worker_attach(Worker *worker, pid_t pid);
 
