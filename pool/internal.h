@@ -126,6 +126,8 @@ struct Slot {
         uint64_t look_ns, looked_cpu_ns; /* between two looks while held; CPU time at the last */
         uint64_t interrupt_ns;           /* when KeyboardInterrupt was asked for; 0: it was not */
         uint64_t interrupt_kill_ns;      /* its process is killed then */
+        uint64_t interrupt_wait_ns, interrupt_again_ns; /* to the next one; when */
+        uint64_t interrupt_cpu_ns;                      /* of the process when it was sent last */
         bool interrupt_sent;
 };
 

@@ -4,6 +4,10 @@
  * A worker drops what has interrupted it before it reads a request, so that a SIGINT which was
  * meant for one run never hits the next. A run can be interrupted, then, from when its request has
  * been read: the pipe is empty.
+ *
+ * CPython looks for signals between bytecodes. One that comes after the last look before a call
+ * that waits is not seen until the call returns, so it is sent again to a run that has used no
+ * processor time since.
  */
 
 #include <signal.h>
@@ -18,6 +22,12 @@
 /* Between two looks whether the request has been read. */
 #define PRESS_NS (1 * NS_PER_MS)
 
+/* It is sent again after so long, and then after twice as long each time. */
+#define AGAIN_NS (500 * NS_PER_MS)
+
+/* Whoever has used less since does nothing but wait. */
+#define WAITING_CPU_NS (2 * NS_PER_MS)
+
 static bool has_read_its_request(const Slot *slot) {
         int unread;
 
@@ -30,12 +40,22 @@ static bool has_read_its_request(const Slot *slot) {
 void session_press_interrupt(Slot *slot, uint64_t now_ns) {
         Pool *pool = slot->template->pool;
 
-        if (slot->interrupt_ns == 0 || slot->interrupt_sent)
+        uint64_t cpu_ns;
+
+        if (slot->interrupt_ns == 0 || (slot->interrupt_sent && now_ns < slot->interrupt_again_ns))
                 return;
         if (!has_read_its_request(slot)) {
                 timer_set(&pool->timers, &slot->timer, now_ns + PRESS_NS);
                 return;
         }
+        cpu_ns = meter_life_cpu_ns(&slot->worker.meter);
+        slot->interrupt_wait_ns = slot->interrupt_sent ? slot->interrupt_wait_ns * 2 : AGAIN_NS;
+        slot->interrupt_again_ns = now_ns + slot->interrupt_wait_ns;
+        if (slot->interrupt_sent && cpu_ns - slot->interrupt_cpu_ns > WAITING_CPU_NS) {
+                slot->interrupt_cpu_ns = cpu_ns;
+                return;
+        }
+        slot->interrupt_cpu_ns = cpu_ns;
         slot->interrupt_sent = true;
         if (syscall(SYS_pidfd_send_signal, slot->worker.pidfd, SIGINT, NULL, 0) < 0)
                 log_debug("slot %u cannot be interrupted", slot->number);
@@ -47,10 +67,10 @@ void session_interrupt_run(Slot *slot, uint64_t kill_after_ms) {
 
         if (slot->interrupt_ns == 0 || kill_ns < slot->interrupt_kill_ns)
                 slot->interrupt_kill_ns = kill_ns;
-        if (slot->interrupt_ns == 0) {
+        if (slot->interrupt_ns == 0)
                 slot->interrupt_ns = now_ns;
-                slot->interrupt_sent = false;
-        }
+        /* Who asks once more means it. */
+        slot->interrupt_sent = false;
         session_press_interrupt(slot, now_ns);
         if (slot->timer.position == TIMER_OFF || slot->timer.deadline_ns > slot->interrupt_kill_ns)
                 timer_set(&pool->timers, &slot->timer, slot->interrupt_kill_ns);

@@ -110,15 +110,19 @@ VerdictCause session_check_limits(Slot *slot, uint64_t now_ns) {
         return overruns_disk(slot, run->limits.of[LIMIT_DISK_MB]) ? CAUSE_DISK : CAUSE_NONE;
 }
 
+static uint64_t until(uint64_t ns, uint64_t now_ns, uint64_t most_ns) {
+        if (ns <= now_ns)
+                return 0;
+        return ns - now_ns < most_ns ? ns - now_ns : most_ns;
+}
+
 uint64_t session_next_look_ns(const Slot *slot, uint64_t now_ns, uint64_t next_ns) {
         if (slot->interrupt_ns == 0)
                 return next_ns;
         if (!slot->interrupt_sent)
                 return NS_PER_MS;
-        if (slot->interrupt_kill_ns <= now_ns)
-                return 0;
-        return slot->interrupt_kill_ns - now_ns < next_ns ? slot->interrupt_kill_ns - now_ns
-                                                          : next_ns;
+        next_ns = until(slot->interrupt_again_ns, now_ns, next_ns);
+        return until(slot->interrupt_kill_ns, now_ns, next_ns);
 }
 
 /* --- between runs --- */

