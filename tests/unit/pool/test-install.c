@@ -98,6 +98,18 @@ static void test_another_version_takes_the_place(void **state) {
         assert_non_null(strstr(install("good==3.0")->log, "has: good-2.0.dist-info"));
 }
 
+static void test_one_after_the_other(void **state) {
+        static Outcome first, second;
+        Install *one;
+
+        start_on(&sessions[0], "good==1.0", &first, &one);
+        start_on(&sessions[0], "good==2.0", &second, &one);
+        await(&second);
+        assert_true(first.is_there);
+        assert_non_null(strstr(second.log, "has: good-1.0.dist-info"));
+        assert_false(exists(&sessions[0], "good/v1.0.py"));
+}
+
 static void test_little_room_in_the_cache(void **state) {
         installer = installer_free(installer);
         config.cache_bytes_max = 1;
@@ -119,6 +131,7 @@ int main(void) {
                 TEST(test_what_is_cached_is_not_brought_again),
                 TEST(test_the_cache_survives_the_server),
                 TEST(test_another_version_takes_the_place),
+                TEST(test_one_after_the_other),
                 TEST(test_little_room_in_the_cache),
         };
 
