@@ -1,0 +1,132 @@
+"""What copies of one session may do to each other and to the one they came from; and that nobody copies itself."""
+
+import pytest
+
+from harness.sessions import Session
+
+
+@pytest.fixture
+def source(server):
+    with Session(server) as source:
+        source.printed("secret = 'of the source'\nopen('kept', 'w').write('file of the source')")
+        answer = server.post(source.path("/fork"), {"id": f"{source.id}-try"})
+        if answer.status == 409:
+            pytest.skip(f"no copies here: {answer.json()['detail']}")
+        assert answer.status == 201, answer
+        assert server.request("DELETE", f"/v1/sessions/{source.id}-try").status == 204
+        yield source
+
+
+READ_ALL = """
+import os
+found = []
+for number in range(12):
+    for top in (f"/work/{number}", f"/tmp/copy-{number}", f"/packages/{number}"):
+        for name in ("kept", "of-copy", "planted"):
+            try:
+                found.append((top, open(f"{top}/{name}").read()))
+            except OSError:
+                pass
+        try:
+            open(f"{top}/planted", "w").write("by another")
+            found.append((top, "written"))
+        except OSError:
+            pass
+own = os.getcwd()
+print([one for one in found if not one[0] == own and not one[0] == os.environ["TMPDIR"]])
+"""
+
+
+def test_copies_do_not_see_each_other(source):
+    with source.fork() as one, source.fork() as other:
+        one.printed("open('of-copy', 'w').write('file of one')")
+        other.printed("open('of-copy', 'w').write('file of other')")
+        assert one.printed(READ_ALL) == "[]\n"
+        assert other.printed(READ_ALL) == "[]\n"
+        assert one.printed("print(open('kept').read(), open('of-copy').read())") == "file of the source file of one\n"
+
+
+def test_copies_do_not_signal_anybody(source):
+    with source.fork() as one, source.fork() as other:
+        one.printed("""
+import os, signal
+for pid in range(1, 500):
+    if pid != os.getpid():
+        for number in (signal.SIGKILL, signal.SIGINT, signal.SIGSTOP):
+            try:
+                os.kill(pid, number)
+                print("signalled", pid)
+            except OSError:
+                pass
+""")
+        assert source.printed("print(secret)") == other.printed("print(secret)") == "of the source\n"
+
+
+def test_nobody_copies_itself(source):
+    attempts = """
+import os, ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(what):
+    pid = what()
+    if pid == 0:
+        os._exit(0)
+    return pid
+tried = []
+for what in (lambda: libc.fork(), lambda: libc.vfork() if False else -1, lambda: libc.syscall(56, 17, 0, 0, 0, 0),
+             lambda: libc.syscall(56, 0x8000 | 17, 0, 0, 0, 0), lambda: libc.syscall(57), lambda: libc.syscall(58),
+             lambda: libc.syscall(56, 0x8000 | 17 | 0x01000000 | 0x00200000, 0, 0, 0, 0)):
+    tried.append(attempt(what))
+try:
+    os.fork()
+    tried.append("forked")
+except OSError:
+    pass
+print([one for one in tried if one != -1])
+"""
+    assert source.printed(attempts) == "[]\n"
+    with source.fork() as copy:
+        assert copy.printed(attempts) == "[]\n"
+
+
+def test_a_thread_that_tries_while_a_copy_is_made(server, source):
+    """It may take the one permission that there is, and then the copy is another one; it never gets two."""
+    source.printed("""
+import threading, ctypes, os
+libc = ctypes.CDLL(None)
+stop = threading.Event()
+def storm():
+    while not stop.is_set():
+        if libc.syscall(56, 0x8000 | 17 | 0x01000000 | 0x00200000, 0, 0, 0, 0) == 0:
+            os._exit(0)
+thread = threading.Thread(target=storm, daemon=True)
+thread.start()
+""")
+    before = len(server.children())
+    for number in range(5):
+        answer = server.post(source.path("/fork"), {"id": f"stormy-{number}"})
+        assert answer.status in (201, 409, 503), answer
+        if answer.status == 201:
+            assert server.request("DELETE", f"/v1/sessions/stormy-{number}").status == 204
+    assert len(server.children()) <= before + 2
+    assert server.run("print(1)")["stdout"] == "1\n"
+
+
+def test_a_copy_outlives_its_source(server, source):
+    copy = source.fork()
+    try:
+        source.end()
+        assert copy.printed("print(secret, open('kept').read())") == "of the source file of the source\n"
+        second = copy.fork()
+        assert second.printed("print(secret)") == "of the source\n"
+        second.end()
+    finally:
+        copy.end()
+
+
+def test_random_numbers_of_copies_differ(source):
+    source.printed("import random, uuid, secrets, numpy")
+    numbers = "print(random.random(), numpy.random.rand(), uuid.uuid4(), uuid.uuid1(), secrets.token_hex(8))"
+    with source.fork() as one, source.fork() as other:
+        lines = [session.printed(numbers).split() for session in (source, one, other)]
+        for column in zip(*lines):
+            assert len(set(column)) == 3, column

@@ -1,0 +1,222 @@
+"""What sessions cost: to make one, to run in one, to copy one, to keep a thousand. `./dev bench-sessions`.
+
+One server, started for this alone; stateless runs of the same server stand beside those in sessions.
+"""
+
+import argparse
+import http.client
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import measure  # noqa: E402
+import report  # noqa: E402
+from contenders import Server  # noqa: E402
+from corpus import SNIPPETS  # noqa: E402
+
+MARKS = "<!-- sessions: written by ./dev bench-sessions --markdown -->", "<!-- /sessions -->"
+TINY = SNIPPETS["tiny"]
+MEGABYTE = 1 << 20
+
+
+class Client:
+    """One connection, every answer checked."""
+
+    def __init__(self, port):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def ask(self, method, path, body=None, expected=200):
+        """Returns the answer and the µs that it took."""
+        bytes_of_body = json.dumps(body).encode() if body is not None else None
+        start = time.perf_counter()
+        self.connection.request(method, path, bytes_of_body)
+        answer = self.connection.getresponse()
+        content = answer.read()
+        took = (time.perf_counter() - start) * 1e6
+        if answer.status != expected:
+            raise measure.Wrong(f"{method} {path}: {answer.status} {content[:500]!r}")
+        return (json.loads(content) if content else None), took
+
+    def create(self, **members):
+        return self.ask("POST", "/v1/sessions", members, 201)
+
+    def run(self, session, code, expected_stdout=""):
+        answer, took = self.ask("POST", f"/v1/sessions/{session}/execute", {"code": code})
+        if answer["status"] != "ok" or answer["stdout"] != expected_stdout:
+            raise measure.Wrong(f"in session {session}: {answer}")
+        return took
+
+    def delete(self, session):
+        return self.ask("DELETE", f"/v1/sessions/{session}", expected=204)[1]
+
+
+def quantiles(samples):
+    samples = sorted(samples)
+    return {"p50": statistics.median(samples), "p99": samples[int(len(samples) * 0.99)], "n": len(samples)}
+
+
+def creation(client, times, rest_seconds):
+    """Making one while a spare is ready, the first run in it, and the end of it."""
+    made, first, ended = [], [], []
+    for number in range(times):
+        time.sleep(rest_seconds)
+        made.append(client.create(id=f"made-{number}")[1])
+        first.append(client.run(f"made-{number}", "x = 1"))
+        ended.append(client.delete(f"made-{number}"))
+    return {"create": quantiles(made), "first run": quantiles(first), "delete": quantiles(ended)}
+
+
+class InSession:
+    """The load generator's view of a session: another path of the same server."""
+
+    checks_status = True
+
+    def __init__(self, server, session):
+        self.server = server
+        self.name = f"session {session}"
+        self.url = f"http://127.0.0.1:{server.port}/v1/sessions/{session}/execute"
+
+    def expected(self, snippet):
+        return self.server.expected(snippet)
+
+    def used(self):
+        return self.server.used()
+
+    def settle(self):
+        self.server.settle()
+
+
+def runs(build, server, client, seconds, rounds):
+    """[(pace, stateless p50, in a session p50)], by turns."""
+    client.create(id="runs")
+    client.run("runs", TINY.code, TINY.stdout)
+    session, rows = InSession(server, "runs"), []
+    for pace, rest_us in (("resting 2 ms", 2000), ("resting 20 ms", 20000)):
+        samples = [(measure.load(build, server, TINY, seconds, rest_us=rest_us)["p50"],
+                    measure.load(build, session, TINY, seconds, rest_us=rest_us)["p50"]) for _ in range(rounds)]
+        rows.append((pace, statistics.median(ours for ours, _ in samples), statistics.median(ours for _, ours in samples),
+                     statistics.median(inside / outside for outside, inside in samples)))
+    client.delete("runs")
+    return rows
+
+
+def forks(client, megabytes, times):
+    """Copies of a session that holds so much memory, every page of it written."""
+    code = f"data = bytearray({megabytes * MEGABYTE})\ndata[::4096] = b'x' * len(data[::4096])" if megabytes else "data = b''"
+    client.create(id="source", limits={"memory_mb": max(512, megabytes + 256)})
+    client.run("source", code)
+    took = []
+    for number in range(times):
+        copy, one = client.ask("POST", "/v1/sessions/source/fork", {"id": f"copy-{number}"}, 201)
+        took.append(one)
+        client.run(copy["id"], "print(len(data))", f"{megabytes * MEGABYTE}\n")
+        client.delete(copy["id"])
+    client.delete("source")
+    return quantiles(took)
+
+
+def shared_memory(server, client, megabytes, copies):
+    """MiB that so many copies of one session take beside it."""
+    client.create(id="source", limits={"memory_mb": megabytes + 256})
+    client.run("source", f"data = bytearray({megabytes * MEGABYTE})\ndata[::4096] = b'x' * len(data[::4096])")
+    server.settle(quiet_seconds=0.5)
+    before = measure._available_kb()
+    for number in range(copies):
+        client.ask("POST", "/v1/sessions/source/fork", {"id": f"copy-{number}"}, 201)
+        client.run(f"copy-{number}", f"own = {number}; print(data[4096], own)", f"120 {number}\n")
+    server.settle(quiet_seconds=0.5)
+    taken = (before - measure._available_kb()) / 1024
+    for number in range(copies):
+        client.run(f"copy-{number}", "print(own)", f"{number}\n")
+        client.delete(f"copy-{number}")
+    client.delete("source")
+    return taken
+
+
+def many(build, server, client, count, seconds, rounds):
+    """The stateless latency without and with so many live sessions, and what one of them takes."""
+    def latency():
+        return statistics.median(measure.load(build, server, TINY, seconds, rest_us=2000)["p50"] for _ in range(rounds))
+
+    server.settle(quiet_seconds=0.5)
+    before, alone = measure._available_kb(), latency()
+    for number in range(count):
+        client.create(id=f"many-{number}")
+        client.run(f"many-{number}", f"mine = {number}")
+    server.settle(quiet_seconds=1.0, seconds=60)
+    taken_kb, among = before - measure._available_kb(), latency()
+    for number in range(0, count, max(1, count // 50)):
+        client.run(f"many-{number}", "print(mine)", f"{number}\n")
+    for number in range(count):
+        client.delete(f"many-{number}")
+    after = latency()
+    return {"alone": (alone + after) / 2, "among": among, "mib": taken_kb / count / 1024, "count": count}
+
+
+def rows_of(results):
+    figure = report.figure
+    made = results["creation"]
+    yield ["create, a spare ready, p50", f"{figure(made['create']['p50'])} µs", "–", "≤ 2,000 µs"]
+    yield ["create, p99", f"{figure(made['create']['p99'])} µs", "–", "–"]
+    yield ["first run in a new session, p50", f"{figure(made['first run']['p50'])} µs", "–", "–"]
+    yield ["delete, p50", f"{figure(made['delete']['p50'])} µs", "–", "–"]
+    for pace, outside, inside, ratio in results["runs"]:
+        yield [f"tiny run in a session, {pace}, p50", f"{figure(inside)} µs",
+               f"{figure(outside)} µs stateless, {ratio:.2f} ×", "≤ 1.2 ×"]
+    for megabytes, target in ((0, "≤ 5,000 µs"), (100, "–"), (500, "≤ 50,000 µs")):
+        one = results["forks"][megabytes]
+        yield [f"copy of a session of {megabytes} MiB, p50", f"{figure(one['p50'])} µs", f"p99 {figure(one['p99'])} µs", target]
+    shared = results["shared"]
+    yield [f"{shared['copies']} copies of one of 100 MiB", f"{figure(shared['mib'])} MiB together",
+           f"{figure(shared['mib'] / shared['copies'])} MiB each", "shared"]
+    crowd = results["many"]
+    yield [f"one of {crowd['count']} idle sessions", f"{figure(crowd['mib'])} MiB", "–", "≤ 1.4 MB untouched"]
+    yield [f"stateless tiny run beside {crowd['count']} idle sessions, resting 2 ms, p50", f"{figure(crowd['among'])} µs",
+           f"{figure(crowd['alone'])} µs without, {crowd['among'] / crowd['alone']:.2f} ×", "unmoved"]
+
+
+def run(build, options):
+    server = Server("sessions", build, "--sessions", options.sessions + 150, "--max-memory-mb", 1024).start()
+    client = Client(server.port)
+    try:
+        server.verify(TINY)
+        server.settle(quiet_seconds=0.5)
+        results = {"creation": creation(client, options.times, 0.02)}
+        results["runs"] = runs(build, server, client, options.seconds, options.rounds)
+        results["forks"] = {size: forks(client, size, max(5, options.times // 5)) for size in (0, 100, 500)}
+        results["shared"] = {"copies": 100, "mib": shared_memory(server, client, 100, 100)}
+        results["many"] = many(build, server, client, options.sessions, options.seconds, options.rounds)
+        return results
+    finally:
+        server.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=Path("build-release"), help="folder of the programs")
+    parser.add_argument("--sessions", type=int, default=1000, help="live ones at once")
+    parser.add_argument("--times", type=int, default=100, help="sessions made and copied")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
+    parser.add_argument("--markdown", type=Path, help="put the table into that page, between its two marks")
+    options = parser.parse_args()
+    began = time.monotonic()
+    try:
+        results = run(options.build.absolute(), options)
+    except measure.Wrong as wrong:
+        print(f"bench: {wrong}", file=sys.stderr)
+        return 1
+    text = f"{report.table(['what', 'measured', 'beside it', 'wanted'], list(rows_of(results)))}\n\n" \
+           f"Medians, {(time.monotonic() - began) / 60:.0f} min in all; {report.machine()[2:]}\n"
+    print(text)
+    if options.markdown:
+        report.put_into(options.markdown, text, MARKS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
