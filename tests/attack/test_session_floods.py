@@ -1,0 +1,158 @@
+"""More sessions, more runs, and more files than there is room for: who is too many is told so, and nobody else notices."""
+
+import threading
+from collections import Counter
+
+import pytest
+
+from harness.aftermath import Witness
+from harness.hatchery import eventually
+from harness.sessions import Session, ended
+
+BARE = ("--imports", "")
+
+
+def at_once(count, work):
+    """work(number) so many times side by side; the results in order."""
+    results, problems = [None] * count, []
+
+    def one(number):
+        try:
+            results[number] = work(number)
+        except Exception as problem:
+            problems.append(repr(problem))
+
+    threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert not problems, problems[:3]
+    return results
+
+
+def test_more_sessions_than_there_may_be(make_server):
+    server = make_server(*BARE, "--sessions", "6")
+    neighbour = Witness(server)
+    neighbour.start()
+    answers = at_once(40, lambda number: server.post("/v1/sessions", {"id": f"flood-{number}"}))
+    assert Counter(answer.status for answer in answers) == {201: 6, 503: 34}
+    for answer in answers:
+        if answer.status == 503:
+            assert int(answer.headers["Retry-After"]) >= 1 and "sessions" in answer.json()["detail"]
+    made = [answer.json()["id"] for answer in answers if answer.status == 201]
+    assert sorted(one["id"] for one in server.get("/v1/sessions").json()["sessions"]) == sorted(made)
+    for number, name in enumerate(made):
+        assert server.post(f"/v1/sessions/{name}/execute", {"code": f"x = {number}"}).json()["status"] == "ok"
+    assert server.post(f"/v1/sessions/{made[0]}/fork", {"id": "one-more"}).status in (409, 503)
+    assert server.post("/install", {"session_id": "one-more", "packages": []}).status in (400, 422, 503)
+    for number, name in enumerate(made):
+        assert server.post(f"/v1/sessions/{name}/execute", {"code": "print(x)"}).json()["stdout"] == f"{number}\n"
+    assert server.request("DELETE", f"/v1/sessions/{made[0]}").status == 204
+    assert server.post("/v1/sessions", {"id": "after"}).status == 201
+    neighbour.end()
+
+
+def test_room_is_made_where_the_operator_says_so(make_server):
+    """The one that has been idle longest goes; one with a run under way does not."""
+    server = make_server(*BARE, "--sessions", "3", "--evict-sessions")
+    sessions = [Session(server, f"s{number}") for number in range(3)]
+    for session in sessions:
+        session.printed("x = 1")
+    runs = []
+    thread = threading.Thread(target=lambda: runs.append(sessions[0].run("import time; time.sleep(4); print('whole')")))
+    thread.start()
+    eventually(lambda: sessions[0].info()["state"] == "busy", 5, "it runs")
+    sessions[1].printed("x = 2")
+    Session(server, "new")
+    assert {one["id"] for one in server.get("/v1/sessions").json()["sessions"]} == {"s0", "s1", "new"}
+    at_once(12, lambda number: server.post("/v1/sessions", {"id": f"flood-{number}"}))
+    names = {one["id"] for one in server.get("/v1/sessions").json()["sessions"]}
+    assert len(names) == 3 and "s0" in names
+    thread.join(30)
+    assert runs[0]["stdout"] == "whole\n"
+
+
+def test_when_all_are_busy_nobody_is_evicted(make_server):
+    server = make_server(*BARE, "--sessions", "2", "--evict-sessions")
+    sessions = [Session(server, f"s{number}") for number in range(2)]
+    threads = [threading.Thread(target=session.run, args=("import time; time.sleep(3)",)) for session in sessions]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: all(session.info()["state"] == "busy" for session in sessions), 5, "they run")
+    answer = server.post("/v1/sessions", {"id": "new"})
+    assert answer.status == 503 and int(answer.headers["Retry-After"]) >= 1, answer
+    for thread in threads:
+        thread.join(30)
+
+
+def test_more_runs_than_may_wait(make_server):
+    server = make_server(*BARE, "--session-queue", "4")
+    with Session(server) as session, Session(server) as other:
+        slow = threading.Thread(target=session.run, args=("import time; time.sleep(2); order = []",))
+        slow.start()
+        eventually(lambda: session.info()["state"] == "busy", 5, "it runs")
+        answers = at_once(30, lambda number: session.post(f"order.append({number})"))
+        assert other.printed("print(1)") == "1\n"
+        slow.join(30)
+        assert Counter(answer.status for answer in answers) == {200: 4, 429: 26}
+        for answer in answers:
+            if answer.status == 429:
+                assert int(answer.headers["Retry-After"]) >= 1
+        taken = [number for number, answer in enumerate(answers) if answer.status == 200]
+        assert session.printed("print(sorted(order))") == f"{taken}\n"
+
+
+def test_made_and_ended_as_fast_as_may_be(make_server):
+    server = make_server(*BARE, "--sessions", "16")
+    neighbour = Witness(server)
+    neighbour.start()
+
+    def churn(number):
+        statuses = Counter()
+        for serial in range(40):
+            name = f"churn-{number}-{serial}"
+            made = server.post("/v1/sessions", {"id": name})
+            statuses[made.status] += 1
+            if made.status == 201:
+                if serial % 4 == 0:
+                    assert server.post(f"/v1/sessions/{name}/execute", {"code": "print(1)"}).json()["stdout"] == "1\n"
+                assert server.request("DELETE", f"/v1/sessions/{name}").status == 204
+        return statuses
+
+    total = sum(at_once(6, churn), Counter())
+    assert set(total) <= {201, 503} and total[201] > 100, total
+    neighbour.end()
+    ended(server)
+
+
+def test_clients_that_leave(make_server):
+    """Whoever hangs up is not waited for: the run is interrupted, the session lives, and its queue goes on."""
+    server = make_server(*BARE)
+    with Session(server) as session:
+        session.printed("x = 'kept'")
+        body = b'{"code": "import time\\ntime.sleep(60)"}'
+        for _ in range(5):
+            with server.connect() as connection:
+                connection.sendall(b"POST " + session.path("/execute").encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+                                   % (len(body), body))
+                eventually(lambda: session.info()["state"] == "busy", 5, "it runs")
+        assert session.printed("print(x)") == "kept\n"
+
+
+@pytest.mark.parametrize("code", ["while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass",
+                                  "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"])
+def test_an_interrupt_that_is_ignored(make_server, code):
+    server = make_server(*BARE, "--interrupt-grace-ms", "300")
+    with Session(server) as session, Session(server) as other:
+        other.printed("x = 'other'")
+        runs = []
+        thread = threading.Thread(target=lambda: runs.append(session.run(code)))
+        thread.start()
+        eventually(lambda: session.info()["state"] == "busy", 5, "it runs")
+        answer = server.post(session.path("/interrupt"), {})
+        assert answer.status == 200 and answer.json()["lost"] is True, answer
+        thread.join(30)
+        assert runs[0]["session"]["lost"], runs
+        assert session.printed("print('again')") == "again\n"
+        assert other.printed("print(x)") == "other\n"
