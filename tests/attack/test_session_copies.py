@@ -2,14 +2,14 @@
 
 import pytest
 
-from harness.sessions import Session
+from harness.own_sessions import OwnSession
 
 
 @pytest.fixture
 def source(server):
-    with Session(server) as source:
-        source.printed("secret = 'of the source'\nopen('kept', 'w').write('file of the source')")
-        answer = server.post(source.path("/fork"), {"id": f"{source.id}-try"})
+    with OwnSession(server) as source:
+        source.ok("secret = 'of the source'\nopen('kept', 'w').write('file of the source')")
+        answer = server.post(source.path + "/fork", {"id": f"{source.id}-try"})
         if answer.status == 409:
             pytest.skip(f"no copies here: {answer.json()['detail']}")
         assert answer.status == 201, answer
@@ -38,17 +38,17 @@ print([one for one in found if not one[0] == own and not one[0] == os.environ["T
 
 
 def test_copies_do_not_see_each_other(source):
-    with source.fork() as one, source.fork() as other:
-        one.printed("open('of-copy', 'w').write('file of one')")
-        other.printed("open('of-copy', 'w').write('file of other')")
-        assert one.printed(READ_ALL) == "[]\n"
-        assert other.printed(READ_ALL) == "[]\n"
-        assert one.printed("print(open('kept').read(), open('of-copy').read())") == "file of the source file of one\n"
+    with source.copy() as one, source.copy() as other:
+        one.ok("open('of-copy', 'w').write('file of one')")
+        other.ok("open('of-copy', 'w').write('file of other')")
+        assert one.ok(READ_ALL) == "[]\n"
+        assert other.ok(READ_ALL) == "[]\n"
+        assert one.ok("print(open('kept').read(), open('of-copy').read())") == "file of the source file of one\n"
 
 
 def test_copies_do_not_signal_anybody(source):
-    with source.fork() as one, source.fork() as other:
-        one.printed("""
+    with source.copy() as one, source.copy() as other:
+        one.ok("""
 import os, signal
 for pid in range(1, 500):
     if pid != os.getpid():
@@ -59,7 +59,7 @@ for pid in range(1, 500):
             except OSError:
                 pass
 """)
-        assert source.printed("print(secret)") == other.printed("print(secret)") == "of the source\n"
+        assert source.ok("print(secret)") == other.ok("print(secret)") == "of the source\n"
 
 
 def test_nobody_copies_itself(source):
@@ -83,14 +83,14 @@ except OSError:
     pass
 print([one for one in tried if one != -1])
 """
-    assert source.printed(attempts) == "[]\n"
-    with source.fork() as copy:
-        assert copy.printed(attempts) == "[]\n"
+    assert source.ok(attempts) == "[]\n"
+    with source.copy() as copy:
+        assert copy.ok(attempts) == "[]\n"
 
 
 def test_a_thread_that_tries_while_a_copy_is_made(server, source):
     """It may take the one permission that there is, and then the copy is another one; it never gets two."""
-    source.printed("""
+    source.ok("""
 import threading, ctypes, os
 libc = ctypes.CDLL(None)
 stop = threading.Event()
@@ -103,7 +103,7 @@ thread.start()
 """)
     before = len(server.children())
     for number in range(5):
-        answer = server.post(source.path("/fork"), {"id": f"stormy-{number}"})
+        answer = server.post(source.path + "/fork", {"id": f"stormy-{number}"})
         assert answer.status in (201, 409, 503), answer
         if answer.status == 201:
             assert server.request("DELETE", f"/v1/sessions/stormy-{number}").status == 204
@@ -112,21 +112,21 @@ thread.start()
 
 
 def test_a_copy_outlives_its_source(server, source):
-    copy = source.fork()
+    copy = source.copy()
     try:
         source.end()
-        assert copy.printed("print(secret, open('kept').read())") == "of the source file of the source\n"
-        second = copy.fork()
-        assert second.printed("print(secret)") == "of the source\n"
+        assert copy.ok("print(secret, open('kept').read())") == "of the source file of the source\n"
+        second = copy.copy()
+        assert second.ok("print(secret)") == "of the source\n"
         second.end()
     finally:
         copy.end()
 
 
 def test_random_numbers_of_copies_differ(source):
-    source.printed("import random, uuid, secrets, numpy")
+    source.ok("import random, uuid, secrets, numpy")
     numbers = "print(random.random(), numpy.random.rand(), uuid.uuid4(), uuid.uuid1(), secrets.token_hex(8))"
-    with source.fork() as one, source.fork() as other:
-        lines = [session.printed(numbers).split() for session in (source, one, other)]
+    with source.copy() as one, source.copy() as other:
+        lines = [session.ok(numbers).split() for session in (source, one, other)]
         for column in zip(*lines):
             assert len(set(column)) == 3, column

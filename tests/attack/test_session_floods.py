@@ -7,7 +7,7 @@ import pytest
 
 from harness.aftermath import Witness
 from harness.hatchery import eventually
-from harness.sessions import Session, ended
+from harness.own_sessions import OwnSession, all_ended
 
 BARE = ("--imports", "")
 
@@ -56,15 +56,15 @@ def test_more_sessions_than_there_may_be(make_server):
 def test_room_is_made_where_the_operator_says_so(make_server):
     """The one that has been idle longest goes; one with a run under way does not."""
     server = make_server(*BARE, "--sessions", "3", "--evict-sessions")
-    sessions = [Session(server, f"s{number}") for number in range(3)]
+    sessions = [OwnSession(server, f"s{number}") for number in range(3)]
     for session in sessions:
-        session.printed("x = 1")
+        session.ok("x = 1")
     runs = []
     thread = threading.Thread(target=lambda: runs.append(sessions[0].run("import time; time.sleep(4); print('whole')")))
     thread.start()
-    eventually(lambda: sessions[0].info()["state"] == "busy", 5, "it runs")
-    sessions[1].printed("x = 2")
-    Session(server, "new")
+    eventually(lambda: sessions[0].inspect()["state"] == "busy", 5, "it runs")
+    sessions[1].ok("x = 2")
+    OwnSession(server, "new")
     assert {one["id"] for one in server.get("/v1/sessions").json()["sessions"]} == {"s0", "s1", "new"}
     at_once(12, lambda number: server.post("/v1/sessions", {"id": f"flood-{number}"}))
     names = {one["id"] for one in server.get("/v1/sessions").json()["sessions"]}
@@ -75,11 +75,11 @@ def test_room_is_made_where_the_operator_says_so(make_server):
 
 def test_when_all_are_busy_nobody_is_evicted(make_server):
     server = make_server(*BARE, "--sessions", "2", "--evict-sessions")
-    sessions = [Session(server, f"s{number}") for number in range(2)]
+    sessions = [OwnSession(server, f"s{number}") for number in range(2)]
     threads = [threading.Thread(target=session.run, args=("import time; time.sleep(3)",)) for session in sessions]
     for thread in threads:
         thread.start()
-    eventually(lambda: all(session.info()["state"] == "busy" for session in sessions), 5, "they run")
+    eventually(lambda: all(session.inspect()["state"] == "busy" for session in sessions), 5, "they run")
     answer = server.post("/v1/sessions", {"id": "new"})
     assert answer.status == 503 and int(answer.headers["Retry-After"]) >= 1, answer
     for thread in threads:
@@ -88,19 +88,19 @@ def test_when_all_are_busy_nobody_is_evicted(make_server):
 
 def test_more_runs_than_may_wait(make_server):
     server = make_server(*BARE, "--session-queue", "4")
-    with Session(server) as session, Session(server) as other:
+    with OwnSession(server) as session, OwnSession(server) as other:
         slow = threading.Thread(target=session.run, args=("import time; time.sleep(2); order = []",))
         slow.start()
-        eventually(lambda: session.info()["state"] == "busy", 5, "it runs")
-        answers = at_once(30, lambda number: session.post(f"order.append({number})"))
-        assert other.printed("print(1)") == "1\n"
+        eventually(lambda: session.inspect()["state"] == "busy", 5, "it runs")
+        answers = at_once(30, lambda number: session.execute(f"order.append({number})"))
+        assert other.ok("print(1)") == "1\n"
         slow.join(30)
         assert Counter(answer.status for answer in answers) == {200: 4, 429: 26}
         for answer in answers:
             if answer.status == 429:
                 assert int(answer.headers["Retry-After"]) >= 1
         taken = [number for number, answer in enumerate(answers) if answer.status == 200]
-        assert session.printed("print(sorted(order))") == f"{taken}\n"
+        assert session.ok("print(sorted(order))") == f"{taken}\n"
 
 
 def test_made_and_ended_as_fast_as_may_be(make_server):
@@ -123,36 +123,36 @@ def test_made_and_ended_as_fast_as_may_be(make_server):
     total = sum(at_once(6, churn), Counter())
     assert set(total) <= {201, 503} and total[201] > 100, total
     neighbour.end()
-    ended(server)
+    all_ended(server)
 
 
 def test_clients_that_leave(make_server):
     """Whoever hangs up is not waited for: the run is interrupted, the session lives, and its queue goes on."""
     server = make_server(*BARE)
-    with Session(server) as session:
-        session.printed("x = 'kept'")
+    with OwnSession(server) as session:
+        session.ok("x = 'kept'")
         body = b'{"code": "import time\\ntime.sleep(60)"}'
         for _ in range(5):
             with server.connect() as connection:
-                connection.sendall(b"POST " + session.path("/execute").encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+                connection.sendall(b"POST " + (session.path + "/execute").encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
                                    % (len(body), body))
-                eventually(lambda: session.info()["state"] == "busy", 5, "it runs")
-        assert session.printed("print(x)") == "kept\n"
+                eventually(lambda: session.inspect()["state"] == "busy", 5, "it runs")
+        assert session.ok("print(x)") == "kept\n"
 
 
 @pytest.mark.parametrize("code", ["while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass",
                                   "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"])
 def test_an_interrupt_that_is_ignored(make_server, code):
     server = make_server(*BARE, "--interrupt-grace-ms", "300")
-    with Session(server) as session, Session(server) as other:
-        other.printed("x = 'other'")
+    with OwnSession(server) as session, OwnSession(server) as other:
+        other.ok("x = 'other'")
         runs = []
         thread = threading.Thread(target=lambda: runs.append(session.run(code)))
         thread.start()
-        eventually(lambda: session.info()["state"] == "busy", 5, "it runs")
-        answer = server.post(session.path("/interrupt"), {})
+        eventually(lambda: session.inspect()["state"] == "busy", 5, "it runs")
+        answer = server.post(session.path + "/interrupt", {})
         assert answer.status == 200 and answer.json()["lost"] is True, answer
         thread.join(30)
         assert runs[0]["session"]["lost"], runs
-        assert session.printed("print('again')") == "again\n"
-        assert other.printed("print(x)") == "other\n"
+        assert session.ok("print('again')") == "again\n"
+        assert other.ok("print(x)") == "other\n"

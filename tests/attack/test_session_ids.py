@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.sessions import Session
+from harness.own_sessions import OwnSession
 
 # Each is refused when a session is made, and leads nowhere in a path.
 HOSTILE = {
@@ -116,8 +116,8 @@ def test_a_made_id_cannot_be_guessed(server):
 
 def test_what_a_snippet_knows_of_its_id_opens_nothing(server):
     """Another session's id is no secret to this test, and is of no use from inside: there is no network and no server."""
-    with Session(server) as victim, Session(server) as attacker:
-        victim.printed("secret = 'canary-of-victim'; open('s', 'w').write(secret)")
+    with OwnSession(server) as victim, OwnSession(server) as attacker:
+        victim.ok("secret = 'canary-of-victim'; open('s', 'w').write(secret)")
         run = attacker.run(f"""
 import socket, urllib.request
 for port in ({server.port},):
@@ -132,13 +132,13 @@ for port in ({server.port},):
 
 def test_the_same_id_in_every_api_is_another_session(server):
     name = "same-for-all"
-    with Session(server, name) as native:
-        native.printed("x = 'native'")
+    with OwnSession(server, name) as native:
+        native.ok("x = 'native'")
         assert server.post("/execute", {"session_id": name, "code": "x"}).status == 404
         assert server.post("/execute", {"user_id": name, "code": "x"}).status == 404
         run = server.post("/run", {"user_id": name, "code": "result = 'x' in globals()"})
         assert run.json()["result"] is False
-        assert native.printed("print(x)") == "native\n"
+        assert native.ok("print(x)") == "native\n"
         # Ending it there ends nothing here.
         assert server.post("/terminate", {"session_id": name}).status == 404
-        assert native.printed("print(x)") == "native\n"
+        assert native.ok("print(x)") == "native\n"

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from harness.hatchery import eventually
-from harness.sessions import Session
+from harness.own_sessions import OwnSession
 
 SECRET = "canary-of-another-session"
 
@@ -40,26 +40,26 @@ print(looked > 3, found)
 
 @pytest.fixture
 def victim(server):
-    with Session(server) as victim:
-        victim.printed(f"secret = {SECRET!r}\nopen('kept', 'w').write(secret)\nopen('/tmp/kept', 'w').write(secret)")
+    with OwnSession(server) as victim:
+        victim.ok(f"secret = {SECRET!r}\nopen('kept', 'w').write(secret)\nopen('/tmp/kept', 'w').write(secret)")
         assert victim.put("uploaded", SECRET).status in (201, 204)
         yield victim
 
 
 @pytest.fixture
 def attacker(server):
-    with Session(server) as attacker:
+    with OwnSession(server) as attacker:
         yield attacker
 
 
 def test_nothing_of_another_session_can_be_found(victim, attacker):
-    assert attacker.printed(SEARCH) == "True []\n"
+    assert attacker.ok(SEARCH) == "True []\n"
 
 
 def test_the_search_finds_what_is_there(attacker):
     """Positive control: the same search in the session that has it."""
-    attacker.printed(f"open('own', 'w').write({SECRET!r})")
-    said = attacker.printed(SEARCH)
+    attacker.ok(f"open('own', 'w').write({SECRET!r})")
+    said = attacker.ok(SEARCH)
     assert said.startswith("True [") and "/own" in said, said
 
 
@@ -68,7 +68,7 @@ PATHS = ["/work/0/kept", "/work/1/kept", "/work/../work/0/kept", "/tmp/kept", "/
 
 
 def test_paths_lead_to_its_own_files_only(victim, attacker):
-    said = attacker.printed(f"""
+    said = attacker.ok(f"""
 for path in {PATHS!r}:
     try:
         print(path, {SECRET!r} in open(path).read())
@@ -80,7 +80,7 @@ for path in {PATHS!r}:
 
 @pytest.mark.parametrize("where", ["/etc/passwd", "/proc/self/environ", "../../../../etc/hostname", "/work", "/"])
 def test_a_link_that_was_left_is_not_followed(server, attacker, where):
-    attacker.printed(f"import os\nos.symlink({where!r}, 'link')\nos.makedirs('folder')\nos.symlink({where!r}, 'folder/link')")
+    attacker.ok(f"import os\nos.symlink({where!r}, 'link')\nos.makedirs('folder')\nos.symlink({where!r}, 'folder/link')")
     for path in ("link", "folder/link", "link/passwd", "link/0/kept"):
         answer = attacker.get(path)
         assert answer.status in (403, 404, 409, 422), answer
@@ -96,11 +96,11 @@ def test_a_link_to_another_home_by_its_true_path(server, victim, attacker):
     homes = [path for path in (server.state / "sessions").glob("*/work/*/kept") if SECRET in path.read_text()]
     assert len(homes) == 1, homes
     target = str(homes[0])
-    attacker.printed(f"import os\nos.symlink({target!r}, 'link')\nos.symlink({os.path.dirname(target)!r}, 'folder')")
+    attacker.ok(f"import os\nos.symlink({target!r}, 'link')\nos.symlink({os.path.dirname(target)!r}, 'folder')")
     assert attacker.run("print(open('link').read())")["status"] == "error"
     for path in ("link", "folder/kept"):
         assert SECRET.encode() not in attacker.get(path).body
-    assert victim.printed("print(open('kept').read())") == SECRET + "\n"
+    assert victim.ok("print(open('kept').read())") == SECRET + "\n"
 
 
 @pytest.mark.parametrize("path", ["../kept", "..%2fkept", "%2e%2e/kept", "%2e%2e%2fkept", "a/../../kept", "a/./b", "a//b", "/etc/passwd",
@@ -108,7 +108,7 @@ def test_a_link_to_another_home_by_its_true_path(server, victim, attacker):
                                   "/".join(["d"] * 100)])
 def test_names_in_a_path(attacker, path):
     for method, body in (("GET", None), ("PUT", b"x"), ("DELETE", None)):
-        answer = attacker.server.request(method, attacker.path(f"/files/{path}"), body)
+        answer = attacker.server.request(method, attacker.path + f"/files/{path}", body)
         # One is a plain name with a backslash in it.
         allowed = (400, 404, 414, 422, 431) if path != "..%5ckept" else (200, 201, 204, 404, 422)
         assert answer.status in allowed, (method, answer)
@@ -116,7 +116,7 @@ def test_names_in_a_path(attacker, path):
 
 def test_signals_do_not_leave(server, victim, attacker):
     """Every number that a process could have, from inside."""
-    attacker.printed("""
+    attacker.ok("""
 import os, signal
 for pid in [-1, 0, 1, *range(2, 400)]:
     if pid in (0, os.getpid()):
@@ -126,12 +126,12 @@ for pid in [-1, 0, 1, *range(2, 400)]:
     except OSError:
         pass
 """)
-    assert victim.printed("print(secret)") == SECRET + "\n"
-    assert attacker.printed("print(1)") == "1\n"
+    assert victim.ok("print(secret)") == SECRET + "\n"
+    assert attacker.ok("print(1)") == "1\n"
 
 
 def test_the_server_keeps_its_records_to_itself(server, attacker):
-    assert attacker.printed("""
+    assert attacker.ok("""
 import os
 for path in ("/sessions", "/var/lib/hatchery", "/tmp/..", "/work/.."):
     try:
@@ -178,7 +178,7 @@ def test_a_thread_that_fills_its_pipe(attacker):
     for _ in range(30):
         run = attacker.run("1 + 1")
         assert run["result"]["text/plain"] == "2"
-    assert attacker.printed("thread.join(); print(thread.is_alive(), end='')").endswith("False")
+    assert attacker.ok("thread.join(); print(thread.is_alive(), end='')").endswith("False")
 
 
 def test_a_frame_between_runs_costs_the_session_only(server, attacker):
@@ -194,7 +194,7 @@ def forge():
             pass
 threading.Thread(target=forge, daemon=True).start()
 """)
-    eventually(lambda: attacker.info()["state"] == "lost", 10, "the session is given up")
+    eventually(lambda: attacker.inspect()["state"] == "lost", 10, "the session is given up")
     run = attacker.run("print('new')")
     assert run["stdout"] == "new\n" and run["session"]["began_anew"], run
     assert server.run("print(1)")["stdout"] == "1\n"
@@ -214,12 +214,12 @@ threading.Thread(target=grow, daemon=True).start()
     # It is stopped by MemoryError or by the server; either way it holds no more than it may, and it answers.
     run = attacker.run("print(sum(map(len, held)) >> 20 if 'held' in globals() else 0)")
     assert run["status"] in ("ok", "error", "memory_limit"), run
-    assert attacker.info()["memory_kb"] < 700 << 10
+    assert attacker.inspect()["memory_kb"] < 700 << 10
 
 
 def test_a_processor_that_is_burnt_between_runs(make_server):
     server = make_server("--session-cpu-ms", "2000")
-    with Session(server) as session:
+    with OwnSession(server) as session:
         session.run("import threading\ndef burn():\n    while True: pass\nthreading.Thread(target=burn, daemon=True).start()")
-        eventually(lambda: session.info()["state"] == "lost", 60, "its time is over")
-        assert "CPU" in session.info()["lost"] or "cpu" in session.info()["lost"]
+        eventually(lambda: session.inspect()["state"] == "lost", 60, "its time is over")
+        assert "CPU" in session.inspect()["lost"] or "cpu" in session.inspect()["lost"]

@@ -10,7 +10,7 @@ from faults import BARE, keepers, kill_and_wait, kill_zygote, makers, replaced
 from harness import proc
 from harness.aftermath import counters, mounts
 from harness.hatchery import eventually
-from harness.sessions import Session, ended
+from harness.own_sessions import OwnSession, all_ended
 
 
 @pytest.fixture
@@ -27,28 +27,28 @@ def lost_and_found(session, code="print(open('kept').read())", said="file\n"):
 
 
 def test_its_process(server):
-    with Session(server) as session, Session(server) as other:
-        other.printed("x = 'other'")
-        session.printed("x = 1; open('kept', 'w').write('file')")
+    with OwnSession(server) as session, OwnSession(server) as other:
+        other.ok("x = 'other'")
+        session.ok("x = 1; open('kept', 'w').write('file')")
         kill_and_wait([session.pid()])
-        eventually(lambda: session.info()["state"] == "lost", 5, "the loss is noticed")
+        eventually(lambda: session.inspect()["state"] == "lost", 5, "the loss is noticed")
         assert "x" not in session.run("print('x' in globals())")["stderr"]
-        assert other.printed("print(x)") == "other\n"
-    with Session(server) as session:
-        session.printed("open('kept', 'w').write('file')")
+        assert other.ok("print(x)") == "other\n"
+    with OwnSession(server) as session:
+        session.ok("open('kept', 'w').write('file')")
         kill_and_wait([session.pid()])
         lost_and_found(session)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_its_process_in_a_run(server, number):
-    with Session(server) as session:
-        session.printed("open('kept', 'w').write('file')")
+    with OwnSession(server) as session:
+        session.ok("open('kept', 'w').write('file')")
         pid = session.pid()
         runs = []
         thread = threading.Thread(target=lambda: runs.append(session.run("print('before', flush=True); import time; time.sleep(60)")))
         thread.start()
-        eventually(lambda: session.info()["state"] == "busy", 5, "it runs")
+        eventually(lambda: session.inspect()["state"] == "busy", 5, "it runs")
         os.kill(pid, number)
         thread.join(30)
         assert (runs[0]["status"], runs[0]["signal"]) == ("crashed", number), runs
@@ -59,37 +59,37 @@ def test_its_process_in_a_run(server, number):
 def test_its_keeper(server):
     if not keepers(server):
         pytest.skip("no cells here")
-    with Session(server) as session:
-        session.printed("open('kept', 'w').write('file')")
+    with OwnSession(server) as session:
+        session.ok("open('kept', 'w').write('file')")
         kill_and_wait(keepers(server))
         lost_and_found(session)
 
 
 def test_a_zygote_and_its_maker(bare):
     """Live sessions go on without the zygote they came from; so do those that are made after it has been replaced."""
-    with Session(bare) as session:
-        session.printed("x = 'alive'; open('kept', 'w').write('file')")
+    with OwnSession(bare) as session:
+        session.ok("x = 'alive'; open('kept', 'w').write('file')")
         replaced(bare, kill_zygote(bare))
-        assert session.printed("print(x)") == "alive\n"
+        assert session.ok("print(x)") == "alive\n"
         if makers(bare):
             kill_and_wait(makers(bare))
-        with Session(bare) as other:
-            assert other.printed("print('new')") == "new\n"
-        assert session.printed("print(x)") == "alive\n"
+        with OwnSession(bare) as other:
+            assert other.ok("print('new')") == "new\n"
+        assert session.ok("print(x)") == "alive\n"
         # It needs a new cell, of the new maker.
         session.reset()
-        assert session.printed("print('x' in globals(), open('kept').read())") == "False file\n"
+        assert session.ok("print('x' in globals(), open('kept').read())") == "False file\n"
 
 
 def test_sighup(bare):
-    with Session(bare) as session:
-        session.printed("x = 'alive'")
+    with OwnSession(bare) as session:
+        session.ok("x = 'alive'")
         before = bare.health()["pool"]["templates"][0]
         bare.process.send_signal(signal.SIGHUP)
         replaced(bare, before)
-        assert session.printed("print(x)") == "alive\n"
-        with Session(bare) as other:
-            assert other.printed("print(1)") == "1\n"
+        assert session.ok("print(x)") == "alive\n"
+        with OwnSession(bare) as other:
+            assert other.ok("print(1)") == "1\n"
 
 
 def restart(server, how):
@@ -107,16 +107,16 @@ def restart(server, how):
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_the_server(bare, how):
     """Files, notebook, and the session itself survive; its variables do not, and the next answer says so."""
-    session = Session(bare)
-    session.printed("x = 1; open('kept', 'w').write('file'); print('remembered')")
+    session = OwnSession(bare)
+    session.ok("x = 1; open('kept', 'w').write('file'); print('remembered')")
     assert session.put("deep/er/up", b"loaded").status == 201
-    with_own_id = Session(bare, "ended-before")
+    with_own_id = OwnSession(bare, "ended-before")
     with_own_id.end()
     restart(bare, how)
     assert [one["id"] for one in bare.get("/v1/sessions").json()["sessions"]] == [session.id]
-    assert session.info()["state"] == "lost" and session.info()["runs"] == 1
+    assert session.inspect()["state"] == "lost" and session.inspect()["runs"] == 1
     assert session.get("deep/er/up").body == b"loaded"
-    notebook = bare.get(session.path("/notebook")).json()
+    notebook = bare.get(session.path + "/notebook").json()
     assert "".join(notebook["cells"][0]["outputs"][0]["text"]) == "remembered\n"
     lost_and_found(session)
     assert session.run("x")["status"] == "error"
@@ -161,15 +161,15 @@ def test_the_server_in_the_middle_of_everything(bare):
             answer = bare.post(f"/v1/sessions/{one['id']}/execute", {"code": "print(1)"})
             assert (answer.status, answer.json()["stdout"]) == (200, "1\n"), answer
             assert bare.request("DELETE", f"/v1/sessions/{one['id']}").status == 204
-        ended(bare)
+        all_ended(bare)
     eventually(lambda: len(list((bare.state / "sessions").glob("[!.]*"))) <= 4, 10,
                lambda: f"homes of nobody are removed: {os.listdir(bare.state / 'sessions')}")
 
 
 def test_stale_ones_are_gone_after_a_restart(make_server):
     server = make_server(*BARE, "--session-idle-ms", "1500")
-    session = Session(server)
-    session.printed("open('kept', 'w').write('x')")
+    session = OwnSession(server)
+    session.ok("open('kept', 'w').write('x')")
     server.kill()
     home = list((server.state / "sessions").glob("*/work/*/kept"))
     assert len(home) == 1
@@ -194,9 +194,9 @@ GARBAGE = {
 
 @pytest.mark.parametrize("spoil", GARBAGE.values(), ids=GARBAGE.keys())
 def test_what_is_garbled_on_disk_does_not_keep_it_from_starting(bare, spoil):
-    session, other = Session(bare), Session(bare)
-    session.printed("open('kept', 'w').write('file')")
-    other.printed("open('other', 'w').write('file')")
+    session, other = OwnSession(bare), OwnSession(bare)
+    session.ok("open('kept', 'w').write('file')")
+    other.ok("open('other', 'w').write('file')")
     bare.kill()
     homes = [path.parents[2] for path in (bare.state / "sessions").glob("*/work/*/kept")]
     assert len(homes) == 1
@@ -214,7 +214,7 @@ def test_nothing_grows(make_server):
 
     def fates(count):
         for number in range(count):
-            session = Session(server)
+            session = OwnSession(server)
             session.run("x = bytearray(1 << 20); open('f', 'w').write('y' * 5000)")
             kind = number % 5
             if kind == 0:
@@ -222,15 +222,15 @@ def test_nothing_grows(make_server):
             elif kind == 1:
                 session.reset()
             elif kind == 2:
-                answer = server.post(session.path("/fork"), {"id": f"{session.id}-copy"})
+                answer = server.post(session.path + "/fork", {"id": f"{session.id}-copy"})
                 if answer.status == 201:
-                    assert server.request("DELETE", session.path("-copy")).status == 204
+                    assert server.request("DELETE", session.path + "-copy").status == 204
             elif kind == 3:
                 session.run("while True: pass", limits={"wall_ms": 50})
             session.end()
 
     def rest():
-        ended(server)
+        all_ended(server)
         last = []
 
         def steady():
