@@ -26,7 +26,9 @@ const char *session_id_problem(Slice id) {
         for (size_t i = 0; i < id.size; i++) {
                 if (id.data[i] == '/')
                         return "has a slash in it";
-                if (id.data[i] < 0x20 || id.data[i] == 0x7f)
+                /* U+0080 to U+009F are two bytes in UTF-8, of which the first is 0xc2. */
+                if (id.data[i] < 0x20 || id.data[i] == 0x7f ||
+                    (i > 0 && id.data[i - 1] == 0xc2 && id.data[i] < 0xa0))
                         return "has a control character in it";
         }
         return utf8_valid_prefix(id) == id.size ? NULL : "is not valid UTF-8";

@@ -108,10 +108,9 @@ def test_a_made_id_cannot_be_guessed(server):
         ids.append(answer.json()["id"])
         assert server.request("DELETE", f"/v1/sessions/{ids[-1]}").status == 204
     assert len(set(ids)) == len(ids)
-    # Random digits in nearly every place: 22 of base 62 are 128 bits.
-    tails = [one[-22:] for one in ids]
-    assert all(len(tail) == 22 for tail in tails)
-    assert all(len({tail[place] for tail in tails}) > 5 for place in range(22))
+    # 128 random bits: every one of 32 hexadecimal digits varies.
+    assert all(len(one) == 32 for one in ids)
+    assert all(len({one[place] for one in ids}) > 5 for place in range(32))
 
 
 def test_what_a_snippet_knows_of_its_id_opens_nothing(server):
