@@ -84,14 +84,15 @@ Upload *upload_new(App *app, h2o_req_t *req, const RouteMatch *match) {
         work->upload = upload;
         work->workspace_fd = -1;
         work->body = request_take_body(req);
-        if (work->body.fd < 0 &&
+        if (work->body.fd < 0 && work->body.size > 0 &&
             buffer_append(&work->bytes, work->body.memory.data, work->body.memory.size) < 0) {
                 upload->work = work_free(work);
                 return upload;
         }
         if (work->body.fd < 0)
                 work->body.memory = buffer_slice(&work->bytes);
-        work->content_type = strndup((const char *) content_type.data, content_type.size);
+        work->content_type = strndup(content_type.size > 0 ? (const char *) content_type.data : "",
+                                     content_type.size);
         if (!work->content_type)
                 upload->work = work_free(work);
         upload->body = work->body;
