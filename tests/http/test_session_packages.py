@@ -156,6 +156,23 @@ def test_a_second_session_needs_no_pip(shop, index):
         one.end()
 
 
+def test_a_copy_has_its_own(session, shop):
+    session.installed("tea")
+    copied = shop.post(session.path + "/fork", {})
+    if copied.status == 409:
+        pytest.skip("processes cannot be copied here: " + copied.json()["detail"])
+    assert copied.status == 201, copied
+    copy = Session.__new__(Session)
+    copy.server, copy.path = shop, "/v1/sessions/" + copied.json()["id"]
+    assert copy.value("import tea; tea.version") == "'1.0'"
+    copy.installed("cow")
+    assert "cow" in {one["name"] for one in copy.packages()["packages"]}
+    assert "cow" not in {one["name"] for one in session.packages()["packages"]}
+    assert copy.value("import cow; cow.version") == "'1.0'"
+    copy.end()
+    assert session.value("import cup; cup.version") == "'2.0'"
+
+
 def test_the_cache_survives_a_restart(index):
     server = Hatchery(*SMALL_POOL, "--package-index", index.url)
     try:
