@@ -25,8 +25,8 @@ typedef struct HomeRecord {
 _must_check_ int home_record_write(const Home *home, unsigned member, const HomeRecord *record);
 /* -ENOENT: there is none; -EBADMSG: it cannot be read, and the log says why. */
 _must_check_ int home_record_read(const Home *home, unsigned member, HomeRecord *ret_record);
-/* It has been used now. */
-void home_record_touch(const Home *home, unsigned member);
+/* It has been used now, and has had so many runs. */
+void home_record_touch(const Home *home, unsigned member, uint64_t runs);
 /* Members that have a record: calls found for each, until it returns not 0. */
 _must_check_ int home_record_list(const Home *home, int (*found)(void *data, unsigned member),
                                   void *data);

@@ -110,7 +110,7 @@ struct Session {
         unsigned n_queued;
         const char *lost; /* why, while nobody has been told */
         bool packages_changed;
-        uint64_t created_s, sequence, used_ns, touched_ns, runs;
+        uint64_t created_s, sequence, used_ns, touched_ns, runs, touched_runs;
         Fork *fork;                              /* under way, of it or to it */
         uint64_t cpu_before_ns;                  /* of processes that have gone */
         uint64_t disk_bytes, disk_allowed_bytes; /* measured last; when its run began */

@@ -115,9 +115,11 @@ void session_use(Session *session) {
         uint64_t now_ns = clock_now_ns();
 
         session->used_ns = now_ns;
-        if (now_ns - session->touched_ns >= TOUCH_NS) {
+        if (now_ns - session->touched_ns >= TOUCH_NS || session->touched_runs != session->runs) {
                 session->touched_ns = now_ns;
-                home_record_touch(&session->place->shared->home, session->place->member.number);
+                session->touched_runs = session->runs;
+                home_record_touch(&session->place->shared->home, session->place->member.number,
+                                  session->runs);
         }
         session_arm_end(session);
 }

@@ -266,7 +266,6 @@ void session_on_answer(Slot *slot, const Run *run, VerdictCause cause, const Ver
         if (slot->state == SLOT_HELD) {
                 slot->answers = true;
                 session_move(session, SESSION_EV_RUN_END);
-                session_use(session);
         } else if (session->forgets) {
                 session_forget(session);
         } else {
@@ -275,6 +274,7 @@ void session_on_answer(Slot *slot, const Run *run, VerdictCause cause, const Ver
                         session_allow_disk(session);
                 session_lose(session, ret_told->lost);
         }
+        session_use(session);
         session_tell_interrupted(session, slot->state != SLOT_HELD);
 }
 

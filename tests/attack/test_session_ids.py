@@ -129,8 +129,9 @@ for port in ({server.port},):
         assert run["stdout"] == "stopped\n", run
 
 
-def test_the_same_id_in_every_api_is_another_session(server):
-    name = "same-for-all"
+def test_the_same_id_in_every_api_is_another_session(make_server):
+    # One of its own: a user of POST /run goes with time only.
+    server, name = make_server("--imports", ""), "same-for-all"
     with OwnSession(server, name) as native:
         native.ok("x = 'native'")
         assert server.post("/execute", {"session_id": name, "code": "x"}).status == 404

@@ -28,12 +28,13 @@ def look(top, depth):
             if entry.is_dir(follow_symlinks=False):
                 if depth < 6 and not path.startswith(("/usr", "/lib", "/bin", "/sbin", "/etc")):
                     look(path, depth + 1)
-            elif entry.is_file(follow_symlinks=False) and entry.stat().st_size < 100000 and not path.startswith(("/usr", "/lib", "/etc")):
+            elif entry.is_file(follow_symlinks=False) and entry.stat().st_size < 100000 and not path.startswith(("/usr", "/lib", "/etc", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/full")):
                 if b"{SECRET}" in open(path, "rb").read():
                     found.append(path)
         except OSError:
             pass
 look("/", 0)
+look(os.getcwd(), 0)
 print(looked > 3, found)
 """
 
@@ -222,4 +223,4 @@ def test_a_processor_that_is_burnt_between_runs(make_server):
     with OwnSession(server) as session:
         session.run("import threading\ndef burn():\n    while True: pass\nthreading.Thread(target=burn, daemon=True).start()")
         eventually(lambda: session.inspect()["state"] == "lost", 60, "its time is over")
-        assert "CPU" in session.inspect()["lost"] or "cpu" in session.inspect()["lost"]
+        assert "processor time" in session.inspect()["lost"]

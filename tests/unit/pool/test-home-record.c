@@ -91,11 +91,12 @@ static void test_the_time_of_use_is_the_files(void **state) {
         assert_int_equal(utimensat(home.directory_fd, "0.session", times, 0), 0);
         assert_int_equal(home_record_read(&home, 0, &found), 0);
         assert_int_equal(found.used_s, 1000);
-        home_record_touch(&home, 0);
+        home_record_touch(&home, 0, 13);
         assert_int_equal(home_record_read(&home, 0, &found), 0);
         assert_true(found.used_s + 1 >= (uint64_t) now);
+        assert_int_equal(found.runs, 13);
         /* There may be none. */
-        home_record_touch(&home, 9);
+        home_record_touch(&home, 9, 1);
         assert_int_equal(count_entries(home.directory_fd), 1);
 }
 
@@ -199,14 +200,14 @@ static void test_garbled_records(void **state) {
 
 static void test_values_that_are_none(void **state) {
         static const char *const bad[][2] = {
-                {"runs 12\n", "runs \n"},
-                {"runs 12\n", "runs\n"},
-                {"runs 12\n", "runs 012\n"},
-                {"runs 12\n", "runs -1\n"},
-                {"runs 12\n", "runs +1\n"},
-                {"runs 12\n", "runs 1 \n"},
-                {"runs 12\n", "runs 18446744073709551616\n"},
-                {"runs 12\n", "runs 99999999999999999999\n"},
+                {"runs 00000000000000000012\n", "runs \n"},
+                {"runs 00000000000000000012\n", "runs\n"},
+                {"runs 00000000000000000012\n", "runs 012\n"},
+                {"runs 00000000000000000012\n", "runs -1\n"},
+                {"runs 00000000000000000012\n", "runs +1\n"},
+                {"runs 00000000000000000012\n", "runs 1 \n"},
+                {"runs 00000000000000000012\n", "runs 18446744073709551616\n"},
+                {"runs 00000000000000000012\n", "runs 99999999999999999999\n"},
                 {"forgets 1\n", "forgets 2\n"},
                 {"space jupyter\n", "space Jupyter\n"},
                 {"space jupyter\n", "space \n"},
