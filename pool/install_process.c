@@ -253,6 +253,11 @@ static void listen_to(Install *install) {
                 int r = program_receive(&install->program, &report, sizeof(report), &size, fds, 0,
                                         &n_fds);
 
+                /* One that has ended without reading its order resets the connection, and the
+                 * kernel tells that, once, before what was said. */
+                if (r == PROGRAM_GONE)
+                        r = program_receive(&install->program, &report, sizeof(report), &size, fds,
+                                            0, &n_fds);
                 if (r == PROGRAM_NO_MESSAGE)
                         return;
                 if (r == PROGRAM_GONE) {

@@ -158,6 +158,7 @@ def test_a_second_session_needs_no_pip(shop, index):
 
 def test_a_copy_has_its_own(session, shop):
     session.installed("tea")
+    eventually(lambda: shop.get(session.path).json()["state"] == "idle", 10, "its interpreter is made")
     copied = shop.post(session.path + "/fork", {})
     if copied.status == 409:
         pytest.skip("processes cannot be copied here: " + copied.json()["detail"])

@@ -50,6 +50,9 @@ def finish(folders):
 
 
 staging = sys.argv[sys.argv.index("--staging") + 1]
+if os.path.exists(f"{staging}/work/installed/unread-1.dist-info"):
+    send(FAILED, 4, "It does not even read.")
+    sys.exit(1)
 order = connection.recv(100000).decode().rstrip("\0").split("\0")
 what, _, version = order[0].partition("==")
 if what == "good":

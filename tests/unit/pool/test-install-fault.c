@@ -71,6 +71,18 @@ static void test_what_it_says_of_itself(void **state) {
         expect("fails", INSTALL_NO_INDEX, "it sleeps.");
 }
 
+static void test_an_order_that_is_not_read(void **state) {
+        static const char metadata[] = "Name: unread\nVersion: 1\n";
+        _autoclose_ int fd = -1;
+
+        assert_int_equal(tree_make_folder(sessions[0].packages_fd, "unread-1.dist-info", 0755,
+                                          (uid_t) -1, &fd),
+                         0);
+        file_write(fd, "METADATA", metadata, strlen(metadata));
+        for (unsigned i = 0; i < 20; i++)
+                expect("good", INSTALL_NO_INDEX, "not even read");
+}
+
 static void test_no_program(void **state) {
         installer = installer_free(installer);
         config.python_program = "/nonexistent";
@@ -144,6 +156,7 @@ int main(void) {
                 TEST(test_a_folder_that_grows),
                 TEST(test_time_is_up),
                 TEST(test_what_it_says_of_itself),
+                TEST(test_an_order_that_is_not_read),
                 TEST(test_no_program),
                 TEST(test_the_queue),
                 TEST(test_the_session_has_ended),
