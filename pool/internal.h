@@ -39,6 +39,9 @@
 /* A fork takes milliseconds. A zygote that has not reported one after this does not run. */
 #define SPAWN_REPORT_TIMEOUT_NS (1 * NS_PER_S)
 
+/* What can wait is done when nobody has asked for anything for this long. */
+#define SPARES_QUIET_NS (3 * NS_PER_MS)
+
 typedef struct SlotList {
         Slot *first;
         unsigned n;

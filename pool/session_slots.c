@@ -208,6 +208,7 @@ void session_hold(Session *session, Slot *slot) {
                 slot->template->n_session_spares--;
         }
         session_want_no_more(session);
+        session->pool->last_activity_ns = clock_now_ns();
         make_alias(session);
         slot_move(slot, SLOT_EV_HOLD);
         session_move(session, SESSION_EV_HELD);
@@ -286,6 +287,13 @@ void session_spares_refill(Template *template) {
             pool->draining)
                 return;
         now_ns = clock_now_ns();
+        /* While one is left, the next can wait: to make it takes milliseconds of a core and of the
+         * disk, which the first run of the session that has just been made would have to wait for.
+         */
+        if (now_ns < pool->last_activity_ns + SPARES_QUIET_NS && session_spare(template)) {
+                pool_wake_at(pool, pool->last_activity_ns + SPARES_QUIET_NS);
+                return;
+        }
         while (template->n_session_spares < template->config->session_spares &&
                pool->free_slots.n > 0) {
                 uint64_t retry_ns = pool->sessions.place_retry_ns;

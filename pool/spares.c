@@ -18,9 +18,6 @@
 /* Commands a zygote may have before it: one that it works at, and one so that it need not wait. */
 #define OUTSTANDING_MAX 2
 
-/* Pages are touched when nobody has asked for anything for this long. */
-#define QUIET_NS (3 * NS_PER_MS)
-
 void slot_list_push(SlotList *list, Slot *slot) {
         slot->next = list->first;
         list->first = slot;
@@ -294,8 +291,8 @@ static void touch(Template *template) {
             pool->n_busy + 1 > pool->n_cores)
                 return;
         now_ns = clock_now_ns();
-        if (now_ns < pool->last_activity_ns + QUIET_NS) {
-                pool_wake_at(pool, pool->last_activity_ns + QUIET_NS);
+        if (now_ns < pool->last_activity_ns + SPARES_QUIET_NS) {
+                pool_wake_at(pool, pool->last_activity_ns + SPARES_QUIET_NS);
                 return;
         }
         slot_move(slot_list_first(&template->runs.idle[0]), SLOT_EV_TOUCH);
