@@ -6,18 +6,19 @@
  *     pool_slots.c  the table of slots: which there are, what they begin and end with
  *     queue.c       runs that wait
  *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
+ *     sweep.c       kills and reaps children that nobody knows
  *     obstacle.c    what keeps workers from being made, and how long to wait then
  *     generation.c  cell makers and zygotes: start, promote, replace
  *     cells.c       the cells of the slots: asks for them, looks after them, ends them
  *     slot_cgroup.c the control groups of the slots: their limits, and who is in them
  *     canary.c      has a worker of each generation try to break out, before the others are used
- *     supervise.c   slots: carries out the moves, reads the pipes
+ *     supervise.c   slots: carries out the moves
+ *     hear.c        what workers say, turned into events
  *     run_watch.c   looks after one run while it runs: its streams, its limits
  *     retire.c      how a worker leaves its slot, and the slot is made empty
  *     answer.c      turns what came of a run into its result
  *     session*.c    sessions; see session_internal.h
  */
-
 #include "kit/clock.h"
 #include "pool/canary.h"
 #include "pool/cell.h"
@@ -111,7 +112,6 @@ struct Slot {
         uint64_t disk_answer;    /* set by the janitor's thread: bytes + 1 */
         uint64_t disk_asked_ns;  /* 0: no question is open */
         uint64_t disk_asked_run; /* started_ns of the run the question was about */
-
         /* What only slots of sessions have (session_internal.h): */
         bool of_sessions;
         bool is_free;     /* in the pool's list, of no template */
@@ -278,6 +278,8 @@ void spares_assign(Template *template);
 SpawnCommand spares_command(const Slot *slot);
 /* Asks for new workers, retires old ones, touches. */
 void spares_refill(Template *template);
+
+/* sweep.c */
 /* Kills and reaps children of ours that nobody knows: what subprocesses have left where there is no
  * pid namespace to end them, and what was on its way when its maker or zygote died. */
 void spares_sweep(Pool *pool);
@@ -358,13 +360,18 @@ _must_check_ int slot_check_cgroup(Slot *slot);
 
 /* supervise.c */
 void slot_move(Slot *slot, SlotEvent event);
-void slot_on_result(Slot *slot);
 void slot_on_stream(Slot *slot, RunStream stream);
 void slot_on_request_writable(Slot *slot);
 void slot_on_exit(Slot *slot);
 void slot_on_timer(Slot *slot, uint64_t now_ns);
+/* The run has ended, one way or another, while the process may live: what can be read is read now.
+ * Returns false when a callback has cancelled the run over it. */
+bool slot_settle(Slot *slot);
 /* Ends the run for that reason. */
 void slot_end_run(Slot *slot, VerdictCause cause);
+
+/* hear.c */
+void slot_on_result(Slot *slot);
 
 /* retire.c */
 /* Kills the worker, and all that it may have started; its pipes are closed. */

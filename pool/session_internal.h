@@ -12,7 +12,8 @@
  *     session_watch.c    the limits of a session while a run is under way, and between runs
  *     session_interrupt.c KeyboardInterrupt, and what follows when it does not help
  *     session_life.c     loss, reset, expiry, eviction
- *     session_fork.c     copies of live sessions
+ *     session_fork.c     copies of live sessions: what comes of them; session_copy.c: how they are
+ *                        made
  *     session_record.c   what a later server finds of it
  *
  * A *slot* is used up by one process: when that has gone, its cell goes, too, and the slot is free
@@ -254,11 +255,12 @@ _must_check_ int session_prepare(Pool *pool, const SessionOptions *options, Sess
 /* Takes the caller's use of it. */
 void session_set_place(Session *session, Place *place);
 
-/* session_fork.c */
+/* session_copy.c */
 void session_on_control(Slot *slot);
 void session_on_listener(Slot *slot);
 /* The time of its copy is over. */
 void session_fork_on_deadline(Slot *slot);
+/* session_fork.c */
 /* What follows from all that has happened to the forks under way. */
 void sessions_settle_forks(Pool *pool);
 /* It has ended, or lost its process: a fork that it is the source or the target of comes to

@@ -18,8 +18,8 @@ const char *session_loss_of_run(VerdictCause cause, const Verdict *verdict) {
                 [RUN_OK] = "its process could not be kept",
                 [RUN_ERROR] = "its process could not be kept",
                 [RUN_EXIT] = "the program ended its process",
-                [RUN_TIMEOUT] = "the run took longer than it may (wall_ms), and its process was "
-                                "killed",
+                [RUN_TIMEOUT] =
+                        ("the run took longer than it may (wall_ms), and its process was killed"),
                 [RUN_CPU_LIMIT] = "the run used more processor time than it may (cpu_ms)",
                 [RUN_MEMORY_LIMIT] = "the run used more memory than it may (memory_mb)",
                 [RUN_OUTPUT_LIMIT] = "the run wrote more output than it may (output_bytes)",
