@@ -17,10 +17,14 @@ import measure  # noqa: E402
 import report  # noqa: E402
 from contenders import Server  # noqa: E402
 from corpus import SNIPPETS  # noqa: E402
+from harness.wheels import Index  # noqa: E402
 
 MARKS = "<!-- sessions: written by ./dev bench-sessions --markdown -->", "<!-- /sessions -->"
 TINY = SNIPPETS["tiny"]
 MEGABYTE = 1 << 20
+
+
+FILES_OF_WHEEL = 200
 
 
 class Client:
@@ -119,6 +123,29 @@ def forks(client, megabytes, times):
     return quantiles(took)
 
 
+def installations(client, times):
+    """The first of one wheel, with pip, and those of the same requirement in other sessions; each is imported."""
+    took = []
+    for number in range(times):
+        client.create(id="install")
+        answer, one = client.ask("POST", "/v1/sessions/install/packages", {"packages": ["bench-wheel"]})
+        if [package["name"] for package in answer["installed"]] != ["bench-wheel"]:
+            raise measure.Wrong(f"installed: {answer}")
+        client.run("install", "import bench_wheel\nprint(bench_wheel.version)", "1.0\n")
+        client.delete("install")
+        took.append(one)
+    client.create(id="install")
+    client.ask("POST", "/v1/sessions/install/packages", {"packages": ["numpy"]})
+    already = [client.ask("POST", "/v1/sessions/install/packages", {"packages": ["numpy"]})[1] for _ in range(times)]
+    client.delete("install")
+    return {"first": took[0], "again": quantiles(took[1:]), "already": quantiles(already)}
+
+
+def wheel_of_many_files():
+    files = {f"bench_wheel/part_{number}.py": "x = 1\n" * 50 for number in range(FILES_OF_WHEEL)}
+    return {**files, "bench_wheel/__init__.py": "version = '1.0'\n"}
+
+
 def shared_memory(server, client, megabytes, copies):
     """MiB that so many copies of one session take beside it."""
     client.create(id="source", limits={"memory_mb": megabytes + 256})
@@ -170,6 +197,11 @@ def rows_of(results):
     for megabytes, target in ((0, "≤ 5,000 µs"), (100, "–"), (500, "≤ 50,000 µs")):
         one = results["forks"][megabytes]
         yield [f"copy of a session of {megabytes} MiB, p50", f"{figure(one['p50'])} µs", f"p99 {figure(one['p99'])} µs", target]
+    installed = results["installations"]
+    yield [f"first installation of a wheel of {FILES_OF_WHEEL} files, pip included", f"{figure(installed['first'])} µs", "–", "–"]
+    yield ["the same in another session, p50", f"{figure(installed['again']['p50'])} µs",
+           f"{installed['first'] / installed['again']['p50']:.0f} × faster", "hard links only"]
+    yield ["a package that the template has, p50", f"{figure(installed['already']['p50'])} µs", "–", "at once"]
     shared = results["shared"]
     yield [f"{shared['copies']} copies of one of 100 MiB", f"{figure(shared['mib'])} MiB together",
            f"{figure(shared['mib'] / shared['copies'])} MiB each", "shared"]
@@ -180,7 +212,14 @@ def rows_of(results):
 
 
 def run(build, options):
-    server = Server("sessions", build, "--sessions", options.sessions + 150, "--max-memory-mb", 1024).start()
+    with Index() as index:
+        index.add("bench-wheel", files=wheel_of_many_files())
+        return run_with(build, options, index)
+
+
+def run_with(build, options, index):
+    server = Server("sessions", build, "--sessions", options.sessions + 150, "--max-memory-mb", 1024,
+                    "--package-index", index.url).start()
     client = Client(server.port)
     try:
         server.verify(TINY)
@@ -188,6 +227,7 @@ def run(build, options):
         results = {"creation": creation(client, options.times, 0.02)}
         results["runs"] = runs(build, server, client, options.seconds, options.rounds)
         results["forks"] = {size: forks(client, size, max(5, options.times // 5)) for size in (0, 100, 500)}
+        results["installations"] = installations(client, max(5, options.times // 5))
         results["shared"] = {"copies": 100, "mib": shared_memory(server, client, 100, 100)}
         results["many"] = many(build, server, client, options.sessions, options.seconds, options.rounds)
         return results
