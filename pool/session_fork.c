@@ -266,6 +266,9 @@ static int start_fork(Session *source, const SessionOptions *options,
 int session_fork(Session *source, const SessionOptions *options, const ForkCallback *callback) {
         int r = check_source(source);
 
+        /* What will not change by itself is said first. */
+        if (options->id.size > 0 && session_find(source->pool, options->space, options->id))
+                return SESSION_E_EXISTS;
         if (r != POOL_OK)
                 return r;
         /* First of all: it is not the one that makes room. */
