@@ -32,7 +32,7 @@ def at_once(count, work):
 
 
 def test_more_sessions_than_there_may_be(make_server):
-    server = make_server(*BARE, "--sessions", "6")
+    server = make_server(*BARE, "--session-spares", "2", "--sessions", "6")
     neighbour = Witness(server)
     neighbour.start()
     answers = at_once(40, lambda number: server.post("/v1/sessions", {"id": f"flood-{number}"}))
@@ -55,7 +55,7 @@ def test_more_sessions_than_there_may_be(make_server):
 
 def test_room_is_made_where_the_operator_says_so(make_server):
     """The one that has been idle longest goes; one with a run under way does not."""
-    server = make_server(*BARE, "--sessions", "3", "--evict-sessions")
+    server = make_server(*BARE, "--session-spares", "1", "--sessions", "3", "--evict-sessions")
     sessions = [OwnSession(server, f"s{number}") for number in range(3)]
     for session in sessions:
         session.ok("x = 1")
@@ -104,7 +104,7 @@ def test_more_runs_than_may_wait(make_server):
 
 
 def test_made_and_ended_as_fast_as_may_be(make_server):
-    server = make_server(*BARE, "--sessions", "16")
+    server = make_server(*BARE, "--session-spares", "2", "--sessions", "16")
     neighbour = Witness(server)
     neighbour.start()
 

@@ -15,7 +15,7 @@ from harness.own_sessions import OwnSession, all_ended
 
 @pytest.fixture
 def bare(make_server):
-    return make_server(*BARE)
+    return make_server(*BARE, "--session-spares", "2")
 
 
 def lost_and_found(session, code="print(open('kept').read())", said="file\n"):
@@ -210,7 +210,7 @@ def test_what_is_garbled_on_disk_does_not_keep_it_from_starting(bare, spoil):
 @pytest.mark.timeout(200)
 def test_nothing_grows(make_server):
     """Two hundred sessions of every fate, and the server holds what it held after the first ones."""
-    server = make_server(*BARE, "--no-access-log", "--session-idle-ms", "300000")
+    server = make_server(*BARE, "--session-spares", "2", "--no-access-log", "--session-idle-ms", "300000")
 
     def fates(count):
         for number in range(count):
