@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -71,17 +72,36 @@ static int open_statistics(Confinement *confinement) {
 }
 
 /* A session's may be an old one, and what was run in it may have put a link in its place. */
+const char *confine_session_folder(const SpawnCommand *command, char buffer[CONFINE_FOLDER_SIZE]) {
+        if (command->folder[0])
+                (void) stpcpy(buffer, command->folder);
+        else
+                (void) snprintf(buffer, CONFINE_FOLDER_SIZE, "%u", command->member);
+        return buffer;
+}
+
+void confine_session_temporary(const SpawnCommand *command, char *ret_path, size_t size) {
+        bool has_own = command->member == 0 || !command->directory[0];
+
+        if (has_own)
+                (void) snprintf(ret_path, size, "%s/tmp", command->directory);
+        else
+                (void) snprintf(ret_path, size, "%s/tmp/copy-%u", command->directory,
+                                command->member);
+}
+
 static int enter_workspace(Confinement *confinement) {
         struct open_how how = {
                 .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
                 .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
         };
         _autoclose_ int fd = -1;
-        char path[32] = "/work";
+        char path[160] = "/work", folder[CONFINE_FOLDER_SIZE];
         bool is_in_cell = confine_takes(confinement, LAYER_MOUNT_NAMESPACE);
 
         if (confinement->command->flags & SPAWN_SESSION)
-                (void) snprintf(path, sizeof(path), "/work/%u", confinement->command->member);
+                (void) snprintf(path, sizeof(path), "/work/%s",
+                                confine_session_folder(confinement->command, folder));
         fd = (int) syscall(SYS_openat2, confinement->fds[SPAWN_FD_DIRECTORY],
                            is_in_cell ? path : path + 1, &how, sizeof(how));
         return fd < 0 || fchdir(fd) < 0 ? -errno : 0;

@@ -73,14 +73,21 @@ typedef struct RunLimits {
 } RunLimits;
 int confine_run(const RunLimits *limits);
 
+/* Of the worker of a session: its workspace below work/, and by path where its temporary files go.
+ * A member of a home that is no cell's shares tmp/ with the first one. */
+#define CONFINE_FOLDER_SIZE sizeof(((SpawnCommand *) 0)->folder)
+const char *confine_session_folder(const SpawnCommand *command, char buffer[CONFINE_FOLDER_SIZE]);
+void confine_session_temporary(const SpawnCommand *command, char *ret_path, size_t size);
+
 /* --- in a copy of a session's worker --- */
 
 typedef struct CopyPlaces {
         const char *work; /* its workspace, and the folder for those of its own copies, by path */
         const char *container;
         const char *temporary;
-        const char *packages; /* of all members of the home */
-        bool is_of_copy;      /* its source is a copy itself */
+        const char *packages;      /* of all members of the home */
+        const char *shared_memory; /* NULL: none, as that of the cell is the source's */
+        bool is_of_copy;           /* its source is a copy itself */
 } CopyPlaces;
 
 /* Right after it was made, before any code of the session runs in it: it leaves its source's group

@@ -9,14 +9,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "interp/confine_steps.h"
 #include "kit/cleanup.h"
 #include "kit/error.h"
+#include "wire/session.h"
 
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
@@ -236,27 +241,10 @@ static int restrict_self(int ruleset_fd) {
                        : 0;
 }
 
-/* Takes no_new_privs, or CAP_SYS_ADMIN. */
-int confine_landlock_take(Confinement *confinement) {
-        _autoclose_ int ruleset_fd = -1;
-        int r;
-
-        if (abi < 0)
-                return abi;
-        ruleset_fd = create_ruleset();
-        if (ruleset_fd < 0)
-                return ruleset_fd;
-        r = add_folders(confinement, ruleset_fd);
-        if (r == 0)
-                r = add_places(confinement, ruleset_fd);
-        return r < 0 ? r : restrict_self(ruleset_fd);
-}
-
-/* --- in a copy --- */
+/* --- in a copy, and in what is made anew in its place --- */
 
 /* What it must not reach is beneath what its source may, in a cell even beneath the root, so there
- * is a rule for each place of its own. They are opened by path, which takes no right: whatever a
- * path leads to, the layers beneath this one still hold. */
+ * is a rule for each place of its own. They are opened by path, which takes no right. */
 static int add_path(const Confinement *confinement, int ruleset_fd, const char *path,
                     uint32_t access) {
         _autoclose_ int fd = open(path, O_PATH | O_CLOEXEC);
@@ -266,13 +254,42 @@ static int add_path(const Confinement *confinement, int ruleset_fd, const char *
         return add_rule(confinement, ruleset_fd, fd, access);
 }
 
+/* Whatever a path leads a copy to, the layers that it has from its source still hold. A process
+ * from the zygote has none, and where there is no cell, sessions may have put links in these
+ * places. */
+static int add_own_path(const Confinement *confinement, int ruleset_fd, const char *path,
+                        uint32_t access) {
+        struct open_how how = {
+                .flags = O_PATH | O_CLOEXEC,
+                .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+        };
+        bool is_in_cell = confine_takes(confinement, LAYER_MOUNT_NAMESPACE);
+        _autoclose_ int fd = -1;
+
+        if (!confinement->fds)
+                return add_path(confinement, ruleset_fd, path, access);
+        if (!is_in_cell)
+                path += strlen(confinement->command->directory) + 1;
+        fd = (int) syscall(SYS_openat2, confinement->fds[SPAWN_FD_DIRECTORY], path, &how,
+                           sizeof(how));
+        if (fd < 0)
+                return errno == ENOENT || errno == EACCES ? 0 : -errno;
+        return add_rule(confinement, ruleset_fd, fd, access);
+}
+
 int confine_landlock_copy(const Confinement *confinement, const CopyPlaces *own) {
         const Folder folders[] = {
-                {own->work, ACCESS_FOLDER},      {own->container, ACCESS_FOLDER},
-                {own->temporary, ACCESS_FOLDER}, {own->packages, ACCESS_READ},
-                {"/etc", ACCESS_READ}, /* of the cell; last */
+                {own->work, ACCESS_FOLDER},
+                {own->container, ACCESS_FOLDER},
+                {own->temporary, ACCESS_FOLDER},
+                {own->packages, ACCESS_READ},
+                /* Of the cell: */
+                {"/etc", ACCESS_READ},
+                {own->shared_memory, ACCESS_FOLDER},
         };
-        size_t n = N_ELEMENTS(folders) - !confine_takes(confinement, LAYER_MOUNT_NAMESPACE);
+        size_t n = !confine_takes(confinement, LAYER_MOUNT_NAMESPACE) ? N_ELEMENTS(folders) - 2
+                   : !own->shared_memory                              ? N_ELEMENTS(folders) - 1
+                                                                      : N_ELEMENTS(folders);
         _autoclose_ int ruleset_fd = -1;
         int r = 0;
 
@@ -282,8 +299,43 @@ int confine_landlock_copy(const Confinement *confinement, const CopyPlaces *own)
         if (ruleset_fd < 0)
                 return ruleset_fd;
         for (size_t i = 0; i < n && r == 0; i++)
-                r = add_path(confinement, ruleset_fd, folders[i].path, folders[i].access);
+                r = add_own_path(confinement, ruleset_fd, folders[i].path, folders[i].access);
         for (size_t i = 0; i < n_places && r == 0; i++)
                 r = add_path(confinement, ruleset_fd, places[i].path, places[i].access);
+        return r < 0 ? r : restrict_self(ruleset_fd);
+}
+
+/* A process that is made in a copy's place comes from the zygote, and nothing of the first
+ * session's is its business. Its cell, if it has one, is its own. */
+static int take_as_copy(const Confinement *confinement) {
+        const SpawnCommand *command = confinement->command;
+        char folder[CONFINE_FOLDER_SIZE], work[400], container[401], temporary[300], packages[300];
+        const CopyPlaces own = {work, container, temporary, packages, "/dev/shm", false};
+
+        (void) snprintf(work, sizeof(work), "%s/work/%s", command->directory,
+                        confine_session_folder(command, folder));
+        (void) snprintf(container, sizeof(container), "%s" COPY_CONTAINER_SUFFIX, work);
+        (void) snprintf(packages, sizeof(packages), "%s/packages", command->directory);
+        confine_session_temporary(command, temporary, sizeof(temporary));
+        if (mkdir(temporary, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        return confine_landlock_copy(confinement, &own);
+}
+
+/* Takes no_new_privs, or CAP_SYS_ADMIN. */
+int confine_landlock_take(Confinement *confinement) {
+        _autoclose_ int ruleset_fd = -1;
+        int r;
+
+        if (abi < 0)
+                return abi;
+        if (confinement->command->flags & SPAWN_SESSION && confinement->command->member > 0)
+                return take_as_copy(confinement);
+        ruleset_fd = create_ruleset();
+        if (ruleset_fd < 0)
+                return ruleset_fd;
+        r = add_folders(confinement, ruleset_fd);
+        if (r == 0)
+                r = add_places(confinement, ruleset_fd);
         return r < 0 ? r : restrict_self(ruleset_fd);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "interp/compat.h"
@@ -27,10 +28,15 @@ _Static_assert(CONTROL_FD == WORKER_FD_CONTROL, "the filter lets no other socket
 int session_settle(Worker *worker) {
         const SpawnCommand *command = worker->command;
         _pyowned_ PyObject *result = NULL;
+        char folder[CONFINE_FOLDER_SIZE];
 
-        (void) snprintf(worker->home, sizeof(worker->home), "%s/work/%u", command->directory,
-                        command->member);
-        (void) snprintf(worker->temporary, sizeof(worker->temporary), "%s/tmp", command->directory);
+        (void) snprintf(worker->home, sizeof(worker->home), "%s/work/%s", command->directory,
+                        confine_session_folder(command, folder));
+        confine_session_temporary(command, worker->temporary, sizeof(worker->temporary));
+        if (command->member > 0 && mkdir(worker->temporary, 0700) < 0 && errno != EEXIST) {
+                (void) PyErr_SetFromErrno(PyExc_OSError);
+                return -1;
+        }
         result = runtime_call(
                 RUNTIME_SETTLE, "(ssN)", worker->home, worker->temporary,
                 PyUnicode_FromFormat("%s/packages/%u", command->directory, command->member));

@@ -274,7 +274,8 @@ static int receive_command(int socket_fd, SpawnCommand *ret_command, int ret_fds
         if (n != sizeof(*ret_command) || ret_command->optional_fds >> _SPAWN_FDS ||
             ret_command->layers & ~LAYERS_ALL || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
             ret_command->kind != ZYGOTE_SPAWN ||
-            !memchr(ret_command->directory, 0, sizeof(ret_command->directory)) || !header ||
+            !memchr(ret_command->directory, 0, sizeof(ret_command->directory)) ||
+            !memchr(ret_command->folder, 0, sizeof(ret_command->folder)) || !header ||
             header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
             header->cmsg_len != CMSG_LEN(sizeof(int) * n_fds))
                 return raise_error(-EBADMSG, "command of %zd bytes, kind %u", n, ret_command->kind);

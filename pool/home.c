@@ -6,11 +6,13 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "kit/error.h"
 #include "kit/log.h"
 #include "pool/home_folders.h"
 #include "pool/tree.h"
+#include "wire/session.h"
 
 /* --- names, indexes, the trash --- */
 
@@ -70,7 +72,7 @@ int home_next_index(Homes *homes, unsigned *ret_index) {
         return raise_error(-EUSERS, "there are %u homes of sessions", HOMES_MAX);
 }
 
-/* --- members --- */
+/* --- folders --- */
 
 /* Opens a folder of a member, or makes it. In work/ a plain user's session may have put what it
  * likes in its place. */
@@ -101,21 +103,89 @@ static uid_t owner_of(const Home *home) {
         return home->uid != 0 ? home->uid : (uid_t) -1;
 }
 
-static void member_name(unsigned number, char *ret_name, size_t size) {
-        (void) snprintf(ret_name, size, "%u", number);
+/* --- where the workspace of a member is --- */
+
+#define LINK_SIZE 32
+/* "work/" and what a folder can be. */
+#define WORK_PATH_SIZE (HOME_FOLDER_SIZE + 8)
+
+static void link_name(unsigned number, char ret_name[LINK_SIZE]) {
+        (void) snprintf(ret_name, LINK_SIZE, "%u.folder", number);
+}
+
+static int read_folder(const Home *home, unsigned number, char ret_folder[HOME_FOLDER_SIZE]) {
+        char name[LINK_SIZE];
+        ssize_t n;
+
+        link_name(number, name);
+        n = readlinkat(home->directory_fd, name, ret_folder, HOME_FOLDER_SIZE);
+        if (n < 0 && errno == ENOENT)
+                return snprintf(ret_folder, HOME_FOLDER_SIZE, "%u", number) < 0 ? -EINVAL : 0;
+        if (n < 0 || n == HOME_FOLDER_SIZE)
+                return raise_error(n < 0 ? -errno : -ENAMETOOLONG, "read %s of home %s", name,
+                                   home->name);
+        ret_folder[n] = '\0';
+        return 0;
+}
+
+static int write_folder(const Home *home, unsigned number, unsigned source,
+                        char ret_folder[HOME_FOLDER_SIZE]) {
+        char of_source[HOME_FOLDER_SIZE], name[LINK_SIZE];
+        int n, r;
+
+        if (source == 0)
+                return snprintf(ret_folder, HOME_FOLDER_SIZE, "%u", number) < 0 ? -EINVAL : 0;
+        r = read_folder(home, source, of_source);
+        if (r < 0)
+                return r;
+        n = snprintf(ret_folder, HOME_FOLDER_SIZE, "%s" COPY_CONTAINER_SUFFIX "/%u", of_source,
+                     number);
+        if (n < 0 || n >= HOME_FOLDER_SIZE)
+                return raise_error(-ENAMETOOLONG, "one more copy of %s of home %s", of_source,
+                                   home->name);
+        link_name(number, name);
+        return symlinkat(ret_folder, home->directory_fd, name) < 0
+                       ? raise_errno("note where member %u of home %s is", number, home->name)
+                       : 0;
+}
+
+/* "1+/2" → "work/1+" and "2". */
+static void split_folder(const char *folder, char ret_parent[WORK_PATH_SIZE],
+                         char ret_name[LINK_SIZE]) {
+        const char *slash = strrchr(folder, '/');
+
+        (void) snprintf(ret_parent, WORK_PATH_SIZE, "work%s%.*s", slash ? "/" : "",
+                        slash ? (int) (slash - folder) : 0, folder);
+        (void) snprintf(ret_name, LINK_SIZE, "%s", slash ? slash + 1 : folder);
+}
+
+/* --- members --- */
+
+static int open_folders(Homes *homes, const Home *home, HomeMember *member) {
+        char parent[WORK_PATH_SIZE], name[LINK_SIZE], container[LINK_SIZE + 2], number[LINK_SIZE];
+        _autoclose_ int container_fd = -1;
+        int r;
+
+        split_folder(member->folder, parent, name);
+        (void) snprintf(container, sizeof(container), "%s" COPY_CONTAINER_SUFFIX, name);
+        (void) snprintf(number, sizeof(number), "%u", member->number);
+        r = open_or_make(homes, home, parent, name, 0700, owner_of(home), &member->work_fd);
+        if (r == 0 && member->number > 0)
+                r = open_or_make(homes, home, parent, container, 0711, (uid_t) -1, &container_fd);
+        if (r == 0)
+                r = open_or_make(homes, home, "packages", number, 0755, (uid_t) -1,
+                                 &member->packages_fd);
+        return r;
 }
 
 int home_open_member(Homes *homes, Home *home, unsigned number, HomeMember *ret_member) {
         HomeMember member = HOME_MEMBER_NONE;
-        char name[16];
         int r;
 
         member.number = number;
-        member_name(number, name, sizeof(name));
-        r = open_or_make(homes, home, "work", name, 0700, owner_of(home), &member.work_fd);
+        r = read_folder(home, number, member.folder);
         if (r == 0)
-                r = open_or_make(homes, home, "packages", name, 0755, (uid_t) -1,
-                                 &member.packages_fd);
+                r = open_folders(homes, home, &member);
         if (r < 0) {
                 home_member_close(&member);
                 return r;
@@ -128,36 +198,61 @@ static int discard_below(Homes *homes, const Home *home, const char *parent, con
         _autoclose_ int parent_fd = tree_open_folder(home->directory_fd, parent);
 
         if (parent_fd < 0)
-                return raise_error(parent_fd, "open %s of home %s", parent, home->name);
+                return parent_fd == -ENOENT
+                               ? 0
+                               : raise_error(parent_fd, "open %s of home %s", parent, home->name);
         return home_discard(homes, parent_fd, name);
 }
 
 static int discard_folders(Homes *homes, const Home *home, unsigned number) {
-        char name[16];
-        int r;
+        char folder[HOME_FOLDER_SIZE], parent[WORK_PATH_SIZE], name[LINK_SIZE];
+        int r = read_folder(home, number, folder);
 
-        member_name(number, name, sizeof(name));
-        r = discard_below(homes, home, "work", name);
+        if (r < 0)
+                return r;
+        split_folder(folder, parent, name);
+        r = discard_below(homes, home, parent, name);
+        (void) snprintf(name, sizeof(name), "%u", number);
         return r < 0 ? r : discard_below(homes, home, "packages", name);
 }
 
-int home_add_member(Homes *homes, Home *home, HomeMember *ret_member) {
+/* What is copied from it lives on, in the container. */
+static void discard_container(const Home *home, const char *folder) {
+        char path[WORK_PATH_SIZE];
+
+        (void) snprintf(path, sizeof(path), "work/%s" COPY_CONTAINER_SUFFIX, folder);
+        (void) unlinkat(home->directory_fd, path, AT_REMOVEDIR);
+}
+
+int home_add_member(Homes *homes, Home *home, unsigned source, HomeMember *ret_member) {
         unsigned number = home->next_member;
+        HomeMember member = HOME_MEMBER_NONE;
+        char name[LINK_SIZE];
         int r;
 
         if (number >= HOME_MEMBERS_MAX)
                 return raise_error(-EUSERS, "home %s has had %u members", home->name,
                                    HOME_MEMBERS_MAX);
         home->next_member++;
-        /* What a session may have put there. */
+        member.number = number;
+        /* What a session, or an earlier server, may have left there. */
         r = discard_folders(homes, home, number);
+        link_name(number, name);
         if (r == 0)
-                r = home_open_member(homes, home, number, ret_member);
+                r = home_discard(homes, home->directory_fd, name);
+        if (r == 0)
+                r = write_folder(home, number, source, member.folder);
+        if (r == 0)
+                r = discard_folders(homes, home, number);
+        if (r == 0)
+                r = open_folders(homes, home, &member);
         if (r < 0) {
+                home_member_close(&member);
                 (void) discard_folders(homes, home, number);
                 return r;
         }
         home->n_members++;
+        *ret_member = member;
         return 0;
 }
 
@@ -178,6 +273,7 @@ static void discard_home(Homes *homes, Home *home) {
 
 void home_remove_member(Homes *homes, Home *home, HomeMember *member) {
         static const char *const files[] = {"session", "cells"};
+        char name[LINK_SIZE];
 
         home_member_close(member);
         if (home->n_members <= 1) {
@@ -187,14 +283,16 @@ void home_remove_member(Homes *homes, Home *home, HomeMember *member) {
         }
         home->n_members--;
         for (size_t i = 0; i < N_ELEMENTS(files); i++) {
-                char name[32];
-
                 (void) snprintf(name, sizeof(name), "%u.%s", member->number, files[i]);
                 if (home_discard(homes, home->directory_fd, name) < 0)
                         return; /* raised; its folders stay with it */
         }
         if (discard_folders(homes, home, member->number) < 0)
                 log_warning("files of member %u of home %s stay", member->number, home->name);
+        discard_container(home, member->folder);
+        /* Last: it tells where they are. */
+        link_name(member->number, name);
+        (void) unlinkat(home->directory_fd, name, 0);
 }
 
 void home_member_close(HomeMember *member) {

@@ -7,12 +7,17 @@
  *             work/                          0711, of the home's group: what its cell has as /work
  *                 0/                         0700: workspace of the first session; its current
  *                                            directory, "/work/0"
- *                 1/                         … of a copy (session_fork) of it, or of a copy's copy
+ *                 1/                         … of a copy (session_fork) of it
+ *                 1+/                        workspaces of copies of that copy: "1+/2"; for what
+ *                                            a copy may enter, and no more, may what is copied
+ *                                            from it (wire/session.h)
  *             packages/                      0711; what its cell has as /packages, read-only
  *                 0/  1/                     0755: on sys.path of the session of that number
  *             tmp/                           0700, only without mount namespaces: TMPDIR
  *             0.session  1.session           one record for each session (home_record.h)
  *             0.cells                        its notebook, one cell a line
+ *             2.folder                       symbolic link, never followed: "1+/2", where that
+ *                                            member's workspace is below work/; none: "2"
  *         trash/                             on its way out
  *
  * Sessions that share a home are called its *members*; they share one uid and one cell, and are
@@ -61,10 +66,13 @@ typedef struct Home {
 
 #define HOME_NONE ((Home){.directory_fd = -1})
 
+#define HOME_FOLDER_SIZE 128
+
 /* What is open of one member. */
 typedef struct HomeMember {
         unsigned number;
-        int work_fd, packages_fd; /* open for reading; -1: none */
+        int work_fd, packages_fd;      /* open for reading; -1: none */
+        char folder[HOME_FOLDER_SIZE]; /* its workspace, below work/ */
 } HomeMember;
 
 #define HOME_MEMBER_NONE ((HomeMember){.work_fd = -1, .packages_fd = -1})
@@ -89,8 +97,9 @@ _must_check_ int home_make(Homes *homes, bool has_tmp, Home *ret_home, HomeMembe
 /* Opens the folders of a member that is there; makes those that are missing. */
 _must_check_ int home_open_member(Homes *homes, Home *home, unsigned number,
                                   HomeMember *ret_member);
-/* Makes the (empty) folders of the next member. -EUSERS: there have been HOME_MEMBERS_MAX. */
-_must_check_ int home_add_member(Homes *homes, Home *home, HomeMember *ret_member);
+/* Makes the (empty) folders of the next member, which is to be a copy of that one. -EUSERS: there
+ * have been HOME_MEMBERS_MAX; -ENAMETOOLONG: it is a copy of a copy of a copy … of too many. */
+_must_check_ int home_add_member(Homes *homes, Home *home, unsigned source, HomeMember *ret_member);
 /* Moves its folders and records to the trash, and with the last member the home; closes. */
 void home_remove_member(Homes *homes, Home *home, HomeMember *member);
 /* Moves what is in the workspace and its packages to the trash, and makes both new: new folders, of

@@ -14,6 +14,7 @@
 #include "pool/home_folders.h"
 #include "pool/tree.h"
 #include "pool/tree_walk.h"
+#include "wire/session.h"
 
 /* An end of the server does not wait for a million files: the next server goes on with them. */
 #define CLOSE_NS (5 * NS_PER_S)
@@ -176,6 +177,11 @@ static int discard_strays(Homes *homes, const Home *home, const char *parent,
                 char record[300];
                 unsigned member;
 
+                /* Of a copy, which may have gone before those that were copied from it. */
+                if (strchr(name, COPY_CONTAINER_SUFFIX[0])) {
+                        (void) unlinkat(fd, name, AT_REMOVEDIR);
+                        continue;
+                }
                 (void) snprintf(record, sizeof(record), "%s.session", name);
                 if (!home_parse_record(record, &member) || !records->has[member])
                         r = home_discard(homes, fd, name);

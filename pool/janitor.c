@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,11 +15,8 @@
 #include "kit/clock.h"
 #include "kit/error.h"
 #include "kit/log.h"
+#include "pool/measure.h"
 #include "pool/template.h"
-
-/* Beyond these, a folder counts as over any limit. */
-#define MEASURE_ENTRIES_MAX 100000
-#define MEASURE_DEPTH_MAX   64
 
 /* Descriptors that may wait; one more is closed by who brings it. */
 #define CLOSING_MAX (4 * SLOTS_MAX)
@@ -78,29 +74,6 @@ static bool must_pause(Janitor *janitor) {
         return others_wait;
 }
 
-static DIR *open_directory(int parent_fd, const char *name) {
-        int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        DIR *directory;
-
-        if (fd < 0 && errno == EACCES) {
-                /* Not root, and the run took away its owner's rights. Whatever has taken the
-                 * folder's place meanwhile, no link is followed. */
-                if (fchmodat(parent_fd, name, 0700, AT_SYMLINK_NOFOLLOW) < 0)
-                        return NULL;
-                fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        }
-        if (fd < 0)
-                return NULL;
-        directory = fdopendir(fd);
-        if (!directory)
-                (void) close(fd);
-        return directory;
-}
-
-static bool is_dot(const char *name) {
-        return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
 /* Removes one entry of the trash. A folder inside a folder is moved up into the trash and removed
  * later, so that no depth needs a stack, a descriptor each, or a long path. Returns whether
  * anything was removed or moved. */
@@ -111,7 +84,7 @@ static bool remove_entry(Janitor *janitor, const char *name) {
 
         if (unlinkat(janitor->trash_fd, name, 0) == 0)
                 return true;
-        directory = open_directory(janitor->trash_fd, name);
+        directory = measure_open(janitor->trash_fd, name);
         if (!directory)
                 return false;
         /* Readable is not enough: removing what stands in it takes all its owner's rights. */
@@ -119,7 +92,7 @@ static bool remove_entry(Janitor *janitor, const char *name) {
         while (!must_pause(janitor) && (entry = readdir(directory))) {
                 char moved[64];
 
-                if (is_dot(entry->d_name))
+                if (measure_is_dot(entry->d_name))
                         continue;
                 if (unlinkat(dirfd(directory), entry->d_name, 0) == 0 ||
                     unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR) == 0) {
@@ -143,7 +116,7 @@ static bool remove_entry(Janitor *janitor, const char *name) {
 
 /* One pass over the trash, or what there is time for; returns whether there may be more to do. */
 static bool empty_trash_once(Janitor *janitor) {
-        DIR *directory = open_directory(janitor->trash_fd, ".");
+        DIR *directory = measure_open(janitor->trash_fd, ".");
         struct dirent *entry;
         bool progress = false, is_paused;
 
@@ -151,69 +124,11 @@ static bool empty_trash_once(Janitor *janitor) {
                 return false;
         janitor->slice_end_ns = clock_now_ns() + SLICE_NS;
         while (!(is_paused = must_pause(janitor)) && (entry = readdir(directory))) {
-                if (!is_dot(entry->d_name) && remove_entry(janitor, entry->d_name))
+                if (!measure_is_dot(entry->d_name) && remove_entry(janitor, entry->d_name))
                         progress = true;
         }
         (void) closedir(directory);
         return progress || is_paused;
-}
-
-static void measure_directory(int parent_fd, const char *name, unsigned depth, unsigned *entries,
-                              uint64_t *bytes) {
-        DIR *directory;
-        struct dirent *entry;
-        struct stat status;
-
-        if (depth > MEASURE_DEPTH_MAX) {
-                *entries = MEASURE_ENTRIES_MAX;
-                return;
-        }
-        directory = open_directory(parent_fd, name);
-        if (!directory)
-                return;
-        while (*entries < MEASURE_ENTRIES_MAX && (entry = readdir(directory))) {
-                if (is_dot(entry->d_name) ||
-                    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-                        continue;
-                (*entries)++;
-                *bytes += (uint64_t) status.st_blocks * 512;
-                if (S_ISDIR(status.st_mode))
-                        measure_directory(dirfd(directory), entry->d_name, depth + 1, entries,
-                                          bytes);
-        }
-        (void) closedir(directory);
-}
-
-/* Whether a folder in a home's work/ is the workspace of another session: one that has packages/,
- * too, where no session can make anything. */
-static bool is_of_another(int home_fd, const char *name, const char *own_name) {
-        char packages[NAME_MAX + 16];
-
-        if (strcmp(name, own_name) == 0)
-                return false;
-        (void) snprintf(packages, sizeof(packages), "packages/%s", name);
-        return faccessat(home_fd, packages, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static void measure_member(int home_fd, unsigned member, unsigned *entries, uint64_t *bytes) {
-        DIR *directory = open_directory(home_fd, "work");
-        char own_name[16];
-        struct dirent *entry;
-        struct stat status;
-
-        if (!directory)
-                return;
-        (void) snprintf(own_name, sizeof(own_name), "%u", member);
-        while (*entries < MEASURE_ENTRIES_MAX && (entry = readdir(directory))) {
-                if (is_dot(entry->d_name) || is_of_another(home_fd, entry->d_name, own_name) ||
-                    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-                        continue;
-                (*entries)++;
-                *bytes += (uint64_t) status.st_blocks * 512;
-                if (S_ISDIR(status.st_mode))
-                        measure_directory(dirfd(directory), entry->d_name, 1, entries, bytes);
-        }
-        (void) closedir(directory);
 }
 
 static void measure(const Measurement *measurement) {

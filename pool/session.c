@@ -69,12 +69,12 @@ void session_set_place(Session *session, Place *place) {
         session->disk_bytes = session->disk_allowed_bytes = 0;
         if (session->template->has_cell_folders) {
                 (void) snprintf(session->workspace_path, sizeof(session->workspace_path),
-                                "/work/%u", place->member.number);
+                                "/work/%s", place_folder(place));
                 return;
         }
         home_path(shared->homes, &shared->home, home, sizeof(home));
-        (void) snprintf(session->workspace_path, sizeof(session->workspace_path), "%s/work/%u",
-                        home, place->member.number);
+        (void) snprintf(session->workspace_path, sizeof(session->workspace_path), "%s/work/%s",
+                        home, place_folder(place));
 }
 
 /* Returns POOL_OK, or why there cannot be one more. */

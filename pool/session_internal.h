@@ -97,7 +97,7 @@ struct Session {
         SessionSpace space;
         char id[SESSION_ID_MAX + 1];
         char alias[SESSION_ID_MAX + 1], forked_from[SESSION_ID_MAX + 1]; /* "": none */
-        char workspace_path[224];
+        char workspace_path[320];
         Template *template;
         RunLimits limits;
         uint64_t idle_ms, life_cpu_ms;

@@ -74,7 +74,7 @@ int place_add(Place *beside, Place **ret_place) {
 
         if (!place)
                 return raise_error(-ENOMEM, "allocate the place of a session");
-        r = home_add_member(shared->homes, &shared->home, &place->member);
+        r = home_add_member(shared->homes, &shared->home, beside->member.number, &place->member);
         if (r < 0) {
                 place->member = HOME_MEMBER_NONE;
                 place_drop(place);
@@ -101,10 +101,7 @@ int place_open(SharedHome *shared, unsigned member, Place **ret_place) {
 }
 
 const char *place_folder(const Place *place) {
-        static char folder[16];
-
-        (void) snprintf(folder, sizeof(folder), "%u", place->member.number);
-        return folder;
+        return place->member.folder;
 }
 
 Place *place_use(Place *place) {

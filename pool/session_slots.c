@@ -337,6 +337,7 @@ void session_spawn_command(const Slot *slot, struct SpawnCommand *command) {
         if (command->tasks != SPAWN_TASKS_SHARED)
                 command->tasks += HOME_MEMBERS_MAX;
         command->member = place->member.number;
+        (void) snprintf(command->folder, sizeof(command->folder), "%s", place_folder(place));
         if (!slot->template->has_cell_folders)
                 home_path(place->shared->homes, &place->shared->home, command->directory,
                           sizeof(command->directory));

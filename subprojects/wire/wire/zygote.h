@@ -46,8 +46,9 @@ typedef enum SpawnFlag {
         SPAWN_RESET = 1 << 1,        /* recycle policy `reset`: stay after a run, made new */
         SPAWN_SUBPROCESSES = 1 << 2, /* new programs are allowed */
         SPAWN_SESSION = 1 << 3, /* its namespace stays from run to run; the folder of the slot is
-                                 * a home (pool/home.h): its workspace is work/<member>, its
-                                 * packages are packages/<member> */
+                                 * a home (pool/home.h): its workspace is work/<folder>, its
+                                 * packages are packages/<member>. All but member 0 are kept to
+                                 * their own by Landlock, as copies are */
 } SpawnFlag;
 
 /* RLIMIT_NPROC counts the threads and processes of a uid, in its user namespace. A worker may have
@@ -73,8 +74,10 @@ typedef struct SpawnCommand {
         uint32_t member;     /* SPAWN_SESSION */
         char directory[196]; /* the slot's directory by path, for HOME and TMPDIR: absolute, or
                               * empty in a mount namespace, where it is /work and /tmp */
+        char folder[128]; /* SPAWN_SESSION: of its workspace, below work/ (wire/session.h); empty:
+                           * the member's number */
 } SpawnCommand;
-_Static_assert(sizeof(SpawnCommand) == 256, "no padding on the wire");
+_Static_assert(sizeof(SpawnCommand) == 384, "no padding on the wire");
 
 #define ZYGOTE_SPAWN 1U
 

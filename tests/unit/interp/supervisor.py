@@ -328,7 +328,7 @@ class Zygote(Program):
         return directory
 
     def send_spawn(self, flags=REHEARSE, uid=None, tasks=0, memory_bytes=512 << 20, file_bytes=64 << 20, cpu_seconds=60,
-                   member=0, directory=None, taken=None, fds=None):
+                   member=0, directory=None, taken=None, fds=None, folder=""):
         """fds: optional ones by name. directory: "" in a cell. A uid is a layer too."""
         self.slots += 1
         control = None
@@ -346,9 +346,9 @@ class Zygote(Program):
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1], pipes[3][1], directory_fd]
         if taken is None:
             taken = ALWAYS | (LAYERS["uid"] if uid is not None else 0)
-        command = struct.pack("<IIIIIIIIQQQI196s", 1, self.slots, flags, uid or 0, uid or 0, tasks, taken,
+        command = struct.pack("<IIIIIIIIQQQI196s128s", 1, self.slots, flags, uid or 0, uid or 0, tasks, taken,
                               sum(1 << number for number, _ in fds), memory_bytes, file_bytes, cpu_seconds, member,
-                              directory.encode())
+                              directory.encode(), folder.encode())
         sent = array.array("i", [*theirs, *(fd for _, fd in fds)])
         self.socket.sendmsg([command], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)])
         for fd in theirs:

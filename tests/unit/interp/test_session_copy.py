@@ -253,6 +253,27 @@ def test_a_death_signal_stays(family):
         assert value_of(worker, code) in ([[-1, 1], [-1, 1], [0, 1]], [[-1, 1], [-1, 1], [0, 0]])
 
 
+@pytest.mark.parametrize("number, folder", [(1, "1"), (4, "1+/4")])
+def test_what_is_made_in_a_lost_copys_place_is_shut_in_as_it_was(zygote, three, family, number, folder):
+    """It comes from the zygote, and is no copy."""
+    home, sibling, copy = three
+    owner = UID if IS_ROOT else None
+    if number == 4:
+        os.mkdir(f"{home}/packages/4")
+        for path, mode in ((f"{home}/work/{folder}", 0o700), (f"{home}/work/{folder}+", 0o711)):
+            os.mkdir(path, mode)
+        if owner:
+            os.chown(f"{home}/work/{folder}", owner, owner)
+    worker = zygote.spawn(REHEARSE | SESSION, taken=TAKEN, uid=owner, directory=home, member=number, folder=folder)
+    code = "import os, tempfile\n[os.getcwd(), os.environ['HOME'], tempfile.gettempdir(), os.path.exists('secret')]"
+    assert value_of(worker, code) == [f"{home}/work/{folder}", f"{home}/work/{folder}", f"{home}/tmp/copy-{number}", number == 1]
+    assert value_of(worker, "open('a', 'w').write('x') + open(tempfile.gettempdir() + '/a', 'w').write('x')") == 2
+    for place in ("work/0/secret", "tmp/secret", "work/2/own", *(["work/1/secret"] if number != 1 else [])):
+        refused(worker, f"open('{home}/{place}').read()")
+    one = Family(worker)
+    os.close(one.listener)
+
+
 # ── Many ──
 
 def test_a_copy_of_a_copy(family):

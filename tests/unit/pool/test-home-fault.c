@@ -89,11 +89,11 @@ static void test_a_member_on_a_full_disk(void **state) {
         file_make(first.work_fd, "kept");
         for (uint64_t n = 0; n < 2; n++) {
                 leave_inodes(n);
-                assert_int_equal(home_add_member(&homes, &home, &second), -ENOSPC);
+                assert_int_equal(home_add_member(&homes, &home, 0, &second), -ENOSPC);
                 assert_int_equal(home.n_members, 1);
                 remove_fillers();
         }
-        assert_int_equal(home_add_member(&homes, &home, &second), 0);
+        assert_int_equal(home_add_member(&homes, &home, 0, &second), 0);
         assert_int_equal(faccessat(first.work_fd, "kept", F_OK, 0), 0);
         home_remove_member(&homes, &home, &second);
         home_remove_member(&homes, &home, &first);
@@ -114,7 +114,7 @@ static void test_a_copy_on_a_full_disk(void **state) {
         file_write(first.work_fd, "a", bytes, 1 << 20);
         file_write(first.work_fd, "b", bytes, 1 << 20);
         assert_int_equal(statvfs(folder.path, &before), 0);
-        assert_int_equal(home_add_member(&homes, &home, &second), 0);
+        assert_int_equal(home_add_member(&homes, &home, 0, &second), 0);
         assert_int_equal(tree_copy(first.work_fd, second.work_fd, home.uid, PLENTY, 100), -ENOSPC);
         home_remove_member(&homes, &home, &second);
         home_member_close(&first);

@@ -124,7 +124,7 @@ static void test_members_come_and_go(void **state) {
         struct stat before, after;
 
         file_make(member.work_fd, "of the first");
-        assert_int_equal(home_add_member(&homes, &home, &second), 0);
+        assert_int_equal(home_add_member(&homes, &home, 0, &second), 0);
         assert_int_equal(second.number, 1);
         file_make(second.work_fd, "of the second");
         file_make(home.directory_fd, "1.session");
@@ -137,7 +137,7 @@ static void test_members_come_and_go(void **state) {
         assert_true(faccessat(home.directory_fd, "packages/1", F_OK, 0) < 0);
         assert_int_equal(faccessat(home.directory_fd, "work/0/of the first", F_OK, 0), 0);
 
-        assert_int_equal(home_add_member(&homes, &home, &third), 0);
+        assert_int_equal(home_add_member(&homes, &home, 0, &third), 0);
         assert_int_equal(third.number, 2); /* no number twice */
         assert_int_equal(fstat(third.work_fd, &before), 0);
         home_member_close(&third);
@@ -156,9 +156,9 @@ static void test_there_are_only_so_many_members(void **state) {
         HomeMember one_more;
 
         home.next_member = HOME_MEMBERS_MAX - 1;
-        assert_int_equal(home_add_member(&homes, &home, &one_more), 0);
+        assert_int_equal(home_add_member(&homes, &home, 0, &one_more), 0);
         home_member_close(&one_more);
-        assert_int_equal(home_add_member(&homes, &home, &one_more), -EUSERS);
+        assert_int_equal(home_add_member(&homes, &home, 0, &one_more), -EUSERS);
 }
 
 static void test_there_are_only_so_many_homes(void **state) {
@@ -207,7 +207,7 @@ static void test_what_has_taken_a_members_place(void **state) {
         home_member_close(&member);
         assert_int_equal(home_open_member(&homes, &home, 0, &member), 0);
         file_make(member.work_fd, "file");
-        assert_int_equal(home_add_member(&homes, &home, &next), 0);
+        assert_int_equal(home_add_member(&homes, &home, 0, &next), 0);
         file_make(next.work_fd, "file");
         home_member_close(&next);
 
@@ -237,9 +237,9 @@ static void test_the_next_server_finds_them(void **state) {
         uint64_t position = 0;
 
         file_make(member.work_fd, "file");
-        assert_int_equal(home_add_member(&homes, &home, &second), 0);
+        assert_int_equal(home_add_member(&homes, &home, 0, &second), 0);
         home_member_close(&second);
-        assert_int_equal(home_add_member(&homes, &home, &second), 0);
+        assert_int_equal(home_add_member(&homes, &home, 0, &second), 0);
         home_member_close(&second);
         file_make(home.directory_fd, "0.session");
         file_make(home.directory_fd, "2.session");
@@ -315,7 +315,7 @@ static void test_no_descriptor_is_left_open(void **state) {
                 HomeMember second;
 
                 assert_int_equal(home_make(&homes, true, &home, &member), 0);
-                assert_int_equal(home_add_member(&homes, &home, &second), 0);
+                assert_int_equal(home_add_member(&homes, &home, 0, &second), 0);
                 assert_int_equal(home_empty_member(&homes, &home, &second), 0);
                 home_remove_member(&homes, &home, &second);
                 home_remove_member(&homes, &home, &member);

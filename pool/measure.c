@@ -1,0 +1,141 @@
+#include "pool/measure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/home.h"
+#include "wire/session.h"
+
+#define MEASURE_DEPTH_MAX 64
+
+DIR *measure_open(int parent_fd, const char *name) {
+        int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        DIR *directory;
+
+        if (fd < 0 && errno == EACCES) {
+                /* Not root, and the run took away its owner's rights. Whatever has taken the
+                 * folder's place meanwhile, no link is followed. */
+                if (fchmodat(parent_fd, name, 0700, AT_SYMLINK_NOFOLLOW) < 0)
+                        return NULL;
+                fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        }
+        if (fd < 0)
+                return NULL;
+        directory = fdopendir(fd);
+        if (!directory)
+                (void) close(fd);
+        return directory;
+}
+
+bool measure_is_dot(const char *name) {
+        return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+void measure_directory(int parent_fd, const char *name, unsigned depth, unsigned *entries,
+                       uint64_t *bytes) {
+        DIR *directory;
+        struct dirent *entry;
+        struct stat status;
+
+        if (depth > MEASURE_DEPTH_MAX) {
+                *entries = MEASURE_ENTRIES_MAX;
+                return;
+        }
+        directory = measure_open(parent_fd, name);
+        if (!directory)
+                return;
+        while (*entries < MEASURE_ENTRIES_MAX && (entry = readdir(directory))) {
+                if (measure_is_dot(entry->d_name) ||
+                    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                (*entries)++;
+                *bytes += (uint64_t) status.st_blocks * 512;
+                if (S_ISDIR(status.st_mode))
+                        measure_directory(dirfd(directory), entry->d_name, depth + 1, entries,
+                                          bytes);
+        }
+        (void) closedir(directory);
+}
+
+/* --- members of a home --- */
+
+typedef struct MemberWalk {
+        int home_fd;
+        const char *own_name;
+        unsigned *entries;
+        uint64_t *bytes;
+} MemberWalk;
+
+static bool is_number(const char *text, size_t size) {
+        return size > 0 && strspn(text, "0123456789") >= size;
+}
+
+/* Whether a folder is the workspace of another member: one that has packages/, where no session can
+ * make anything, and is said to be there. path: below work/. */
+static bool is_of_another(const MemberWalk *walk, const char *name, const char *path) {
+        char packages[NAME_MAX + 16], link[NAME_MAX + 16], folder[HOME_FOLDER_SIZE];
+        ssize_t n;
+
+        if (!is_number(name, strlen(name)) || strcmp(name, walk->own_name) == 0)
+                return false;
+        (void) snprintf(packages, sizeof(packages), "packages/%s", name);
+        if (faccessat(walk->home_fd, packages, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return false;
+        (void) snprintf(link, sizeof(link), "%s.folder", name);
+        n = readlinkat(walk->home_fd, link, folder, sizeof(folder));
+        if (n < 0)
+                return strcmp(path, name) == 0;
+        return (size_t) n == strlen(path) && memcmp(folder, path, (size_t) n) == 0;
+}
+
+/* "3+": it holds workspaces of copies, and what a session may have put beside them. */
+static bool is_container(const char *name) {
+        size_t length = strlen(name);
+
+        return length > 1 && name[length - 1] == COPY_CONTAINER_SUFFIX[0] &&
+               is_number(name, length - 1);
+}
+
+/* path: of the folder below work/, with a slash at its end, or empty. */
+static void measure_members(const MemberWalk *walk, int parent_fd, const char *name,
+                            const char *path) {
+        DIR *directory = measure_open(parent_fd, name);
+        struct dirent *entry;
+        struct stat status;
+
+        if (!directory)
+                return;
+        while (*walk->entries < MEASURE_ENTRIES_MAX && (entry = readdir(directory))) {
+                char below[HOME_FOLDER_SIZE + NAME_MAX + 2];
+                int n = snprintf(below, sizeof(below), "%s%s", path, entry->d_name);
+
+                if (measure_is_dot(entry->d_name) || is_of_another(walk, entry->d_name, below) ||
+                    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                (*walk->entries)++;
+                *walk->bytes += (uint64_t) status.st_blocks * 512;
+                if (!S_ISDIR(status.st_mode))
+                        continue;
+                if (is_container(entry->d_name) && n + 1 < HOME_FOLDER_SIZE) {
+                        (void) strcat(below, "/");
+                        measure_members(walk, dirfd(directory), entry->d_name, below);
+                } else {
+                        measure_directory(dirfd(directory), entry->d_name, 1, walk->entries,
+                                          walk->bytes);
+                }
+        }
+        (void) closedir(directory);
+}
+
+void measure_member(int home_fd, unsigned member, unsigned *entries, uint64_t *bytes) {
+        char own_name[16];
+        MemberWalk walk = {home_fd, own_name, entries, bytes};
+
+        (void) snprintf(own_name, sizeof(own_name), "%u", member);
+        measure_members(&walk, home_fd, "work", "");
+}
