@@ -1,5 +1,6 @@
 """The process that runs pip for a session: what it finds, what it unpacks, what it says when it cannot, what it may not do."""
 
+import fcntl
 import hashlib
 import os
 import socket
@@ -43,8 +44,8 @@ class Installer:
             os.dup2(fds[0], 3)
             os.dup2(fds[1], 4)
 
-        # Above the numbers that they get.
-        fds = [os.dup2(theirs.fileno(), 20), os.dup2(folder, 21)]
+        # Free numbers above those that they get.
+        fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 5) for fd in (theirs.fileno(), folder)]
         command = [str(program()), "--install", "--socket", "3", "--template", "test", "--staging", str(self.staging),
                    *(("--uid", str(uid)) if uid else ()), *(("--index", index) if index else ()),
                    *map(str, options)]
