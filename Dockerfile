@@ -33,6 +33,8 @@ ENV HATCHERY_LISTEN=0.0.0.0:${PORT} \
     HATCHERY_WORK_DIRECTORY=/run/hatchery \
     HATCHERY_STATE_DIRECTORY=/var/lib/hatchery
 EXPOSE ${PORT}
+# Sessions and their files, uploaded data: what outlives the server. Name it (-v hatchery-state:/var/lib/hatchery) to keep it.
+VOLUME /var/lib/hatchery
 # No root in the container. Each run is shut in with what the container's own rules give for it; where that is less than
 # --isolation strict asks for, the server says so and ends with 78: see docs/OPERATIONS.md, "In a container".
 USER hatchery

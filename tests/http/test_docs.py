@@ -169,6 +169,24 @@ def test_every_curl_block_is_an_example():
         assert page(name).count("```bash\ncurl ") == len(list(examples(name))) > 20
 
 
+def test_the_first_screen(server):
+    """The commands of README.md, one after the other."""
+    commands = re.findall(r"^curl .*?(?=  +#|$)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert len(commands) == 5
+    for name in ("study", "what-if"):
+        server.request("DELETE", f"/v1/sessions/{name}")
+    answers = []
+    for command in commands:
+        command = command.replace("curl ", "curl -sf ").replace(BASE, server.url)
+        answers.append(json.loads(subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=True).stdout))
+    once, made, first, second, copy = answers
+    assert once["result"]["application/json"] == 4.0
+    assert (made["id"], first["status"], second["result"]["text/plain"]) == ("study", "ok", "12")
+    assert (copy["id"], copy["forked_from"]) == ("what-if", "study")
+    copied = server.post("/v1/sessions/what-if/execute", {"code": "len(sales)"}).json()
+    assert copied["result"]["text/plain"] == "3"
+
+
 # ── Tables and names ──
 
 
