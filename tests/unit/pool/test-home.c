@@ -3,6 +3,7 @@
 
 #include "pool/home.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -326,6 +327,59 @@ static void test_no_descriptor_is_left_open(void **state) {
         assert_int_equal(count_open_descriptors(), before);
 }
 
+/* What a copy may enter holds what is copied from it. */
+static void test_copies_of_copies(void **state) {
+        HomeMember one, two, three, again;
+        struct stat before, after;
+
+        assert_string_equal(member.folder, "0");
+        assert_int_equal(home_add_member(&homes, &home, 0, &one), 0);
+        assert_int_equal(home_add_member(&homes, &home, 1, &two), 0);
+        assert_int_equal(home_add_member(&homes, &home, 2, &three), 0);
+        assert_string_equal(one.folder, "1");
+        assert_string_equal(two.folder, "1+/2");
+        assert_string_equal(three.folder, "1+/2+/3");
+        check_folder("work/1+", 0711, geteuid(), getegid());
+        file_make(three.work_fd, "of the third");
+        assert_int_equal(faccessat(home.directory_fd, "work/1+/2+/3/of the third", F_OK, 0), 0);
+
+        /* They outlive what they come from, and are found by their numbers. */
+        home_remove_member(&homes, &home, &one);
+        home_remove_member(&homes, &home, &two);
+        assert_true(faccessat(home.directory_fd, "work/1+/2", F_OK, 0) < 0);
+        assert_int_equal(fstat(three.work_fd, &before), 0);
+        assert_int_equal(home_open_member(&homes, &home, 3, &again), 0);
+        assert_string_equal(again.folder, "1+/2+/3");
+        assert_int_equal(fstat(again.work_fd, &after), 0);
+        assert_int_equal(before.st_ino, after.st_ino);
+        home_member_close(&again);
+        assert_int_equal(home_empty_member(&homes, &home, &three), 0);
+        assert_true(faccessat(home.directory_fd, "work/1+/2+/3/of the third", F_OK, 0) < 0);
+
+        home_remove_member(&homes, &home, &three);
+        assert_true(faccessat(home.directory_fd, "3.folder", F_OK, AT_SYMLINK_NOFOLLOW) < 0);
+        assert_true(faccessat(home.directory_fd, "work/1+/2+/3+", F_OK, 0) < 0);
+}
+
+static void test_copies_of_copies_have_an_end(void **state) {
+        unsigned source = 0;
+        HomeMember next;
+        int r = 0;
+
+        while (r == 0) {
+                r = home_add_member(&homes, &home, source, &next);
+                if (r == 0) {
+                        source = next.number;
+                        home_member_close(&next);
+                }
+        }
+        assert_int_equal(r, -ENAMETOOLONG);
+        /* As many layers of Landlock as there can be (16), and more. */
+        assert_in_range(source, 16, 100);
+        assert_int_equal(home_add_member(&homes, &home, 0, &next), 0);
+        home_member_close(&next);
+}
+
 #define home_test(f)  cmocka_unit_test_setup_teardown(f, set_up_home, tear_down)
 #define homes_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
@@ -335,6 +389,8 @@ int main(void) {
                 home_test(test_two_homes_have_nothing_in_common),
                 homes_test(test_a_root_belongs_to_one_server),
                 home_test(test_members_come_and_go),
+                home_test(test_copies_of_copies),
+                home_test(test_copies_of_copies_have_an_end),
                 home_test(test_there_are_only_so_many_members),
                 home_test(test_there_are_only_so_many_homes),
                 home_test(test_an_emptied_member_is_new),
