@@ -146,8 +146,12 @@ static int close_descriptors(Confinement *confinement) {
 static int filter_system_calls(Confinement *confinement) {
         bool owns_host_files = !confine_takes(confinement, LAYER_MOUNT_NAMESPACE) &&
                                !confine_takes(confinement, LAYER_UID);
+        bool is_copy =
+                confinement->command->flags & SPAWN_SESSION && confinement->command->member > 0;
         int r = owns_host_files ? confine_modes() : 0;
 
+        if (r == 0 && is_copy)
+                r = confine_attributes_of_others();
         if (r < 0)
                 return r;
         if (confinement->command->flags & SPAWN_SUBPROCESSES)

@@ -94,6 +94,48 @@ int confine_session_attempts(Confinement *confinement) {
 
 /* --- in a copy --- */
 
+static size_t answer(struct sock_filter *code, unsigned call, unsigned error) {
+        code[0] = (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1);
+        code[1] = (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
+        return 2;
+}
+
+/*
+ * The members of a home have one uid, and no version of Landlock (Linux 6.18) guards modes and
+ * times: by path, a copy could take its source the right to its own files. What changes them by
+ * path does nothing, and says that it has worked, since whoever copies a file makes these calls.
+ * By descriptor they work: a copy has descriptors of its own files only.
+ */
+int confine_attributes_of_others(void) {
+        static const unsigned by_path[] = {
+#ifdef SYS_chmod
+                SYS_chmod,    SYS_utime, SYS_utimes, SYS_futimesat,
+#endif
+                SYS_fchmodat,
+        };
+        static const struct sock_filter times[] = {
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_utimensat, 0, 5),
+                /* Without a path: futimens(3). */
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(1)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(1) + 4),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_filter code[2 * N_ELEMENTS(by_path) + N_ELEMENTS(times) + 3];
+        size_t n = 1;
+
+        code[0] = (struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                                offsetof(struct seccomp_data, nr));
+        for (size_t i = 0; i < N_ELEMENTS(by_path); i++)
+                n += answer(&code[n], by_path[i], 0);
+        if (!confine_landlock_guards_sizes())
+                n += answer(&code[n], SYS_truncate, EPERM);
+        memcpy(&code[n], times, sizeof(times));
+        return load(code, n + N_ELEMENTS(times), 0);
+}
+
 /* The filter that it has from its source knows the source's number, not its own. */
 static int refuse_signals(void) {
         static const struct sock_filter code[] = {
@@ -127,5 +169,6 @@ int confine_copy(const Confinement *confinement, const CopyPlaces *places,
         if (r < 0 || places->is_of_copy || !confine_takes(confinement, LAYER_SECCOMP))
                 return r;
         *ret_failed_step = "system calls";
-        return refuse_signals();
+        r = confine_attributes_of_others();
+        return r < 0 ? r : refuse_signals();
 }

@@ -277,6 +277,10 @@ static int add_own_path(const Confinement *confinement, int ruleset_fd, const ch
         return add_rule(confinement, ruleset_fd, fd, access);
 }
 
+bool confine_landlock_guards_sizes(void) {
+        return abi >= 3;
+}
+
 int confine_landlock_copy(const Confinement *confinement, const CopyPlaces *own) {
         const Folder folders[] = {
                 {own->work, ACCESS_FOLDER},

@@ -49,12 +49,16 @@ int confine_landlock_prepare(const ViewOptions *view);
 /* Leaves the network alone; after the preparation, for the process that loads packages. */
 void confine_landlock_allow_network(void);
 int confine_landlock_take(Confinement *confinement);
+/* Whether the rules are asked before a file is cut by its path: from the third version on (6.2). */
+bool confine_landlock_guards_sizes(void);
 /* 0 where there is no Landlock, too. */
 int confine_landlock_copy(const Confinement *confinement, const CopyPlaces *places);
 
 /* --- confine_copy.c --- */
 /* Before the filter of system calls, and beneath it. */
 int confine_session_attempts(Confinement *confinement);
+/* For every member of a home but the first; beneath the filter of system calls, too. */
+int confine_attributes_of_others(void);
 
 /* --- confine.c --- */
 int confine_die_with_supervisor(const Confinement *confinement);

@@ -197,6 +197,9 @@ static int check_source(const Session *source) {
                 return SESSION_E_LOST;
         if (source->state != SESSION_IDLE || slot->answers)
                 return SESSION_E_BUSY;
+        /* Nothing else keeps the copies of one home apart: they have one uid. */
+        if (!(source->template->layers & layer_bit(LAYER_LANDLOCK)))
+                return SESSION_E_UNFORKABLE;
         if (source->forgets || source->template->ends_cells ||
             host_of(source->slot)->listener.fd < 0 || slot->worker.control_fd < 0)
                 return SESSION_E_UNFORKABLE;

@@ -46,6 +46,45 @@ def test_copies_do_not_see_each_other(source):
         assert one.ok("print(open('kept').read(), open('of-copy').read())") == "file of the source file of one\n"
 
 
+ATTRIBUTES = """
+import os
+for path in ("/work/0", "/work/0/kept", "/work/0/of-source"):
+    for change in (lambda: os.chmod(path, 0), lambda: os.utime(path, (1, 1)), lambda: os.truncate(path, 0), lambda: os.remove(path),
+                   lambda: os.rename(path, path + "x"), lambda: os.link(path, "linked"), lambda: os.chmod(path, 0, dir_fd=os.open("/", os.O_PATH))):
+        try:
+            change()
+        except OSError:
+            pass
+"""
+
+
+def test_copies_do_not_change_what_is_not_theirs(source):
+    """Nor its modes and times; and neither does the process that a copy gets in place of one that was lost."""
+    source.ok("open('of-source', 'w').write('x' * 100)")
+    look = "import os\nprint([(os.stat(p).st_mode & 0o777, int(os.stat(p).st_mtime), os.stat(p).st_size) for p in ('.', 'kept', 'of-source')])"
+    before = source.ok(look)
+    assert "448" in before
+    with source.copy() as copy:
+        copy.ok(ATTRIBUTES)
+        assert source.ok(look) == before
+        copy.run("import os; os._exit(0)")
+        assert copy.run(ATTRIBUTES)["status"] == "ok"
+        assert source.ok(look) == before
+        # Its own, by descriptor.
+        assert copy.ok("""
+import os
+with open("own", "w") as file:
+    file.write("x" * 10)
+    file.flush()
+    os.fchmod(file.fileno(), 0o640)
+    os.utime(file.fileno(), (5, 5))
+status = os.stat("own")
+print(oct(status.st_mode & 0o777), status.st_mtime)
+import shutil
+shutil.copy2("own", "second")
+""") == "0o640 5.0\n"
+
+
 def test_copies_do_not_signal_anybody(source):
     with source.copy() as one, source.copy() as other:
         one.ok("""

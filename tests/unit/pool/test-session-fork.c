@@ -46,13 +46,14 @@ static Session *copy_of(Session *source, const char *id) {
 }
 
 static bool can_fork(void) {
-        return driver_survey.layers[LAYER_SECCOMP].error == 0;
+        return driver_survey.layers[LAYER_SECCOMP].error == 0 &&
+               driver_survey.layers[LAYER_LANDLOCK].error == 0;
 }
 
 #define need_copies()                                                                              \
         do {                                                                                       \
                 if (!can_fork())                                                                   \
-                        skip_because("no system call filter here");                                \
+                        skip_because("no system call filter or no Landlock here");                 \
         } while (0)
 
 static Session *make_source(void) {
