@@ -129,3 +129,16 @@ static inline void drive_for(unsigned ms) {
         while (clock_now_ns() < until_ns)
                 turn_once();
 }
+
+/* Makes a session whose runs print to us, with x = 1 and a file in it. */
+static inline Session *make_used_session(const char *id) {
+        Session *session = make_session(id);
+
+        say_in(session, "x = 1\nopen('f', 'w').close()", "");
+        return session;
+}
+
+#define WHAT_IS_LEFT "import os\nprint('x' in globals(), os.listdir())"
+
+/* For start_in(): it goes on until it is ended. */
+#define SLEEPS "print('1\\n', end='', flush=True)\nimport time\ntime.sleep(1000)"
