@@ -60,6 +60,10 @@ typedef struct SessionOptions {
                               Needs a mount namespace */
 } SessionOptions;
 
+/* Each generation of copies is shut off by a layer of Landlock of its own, and a process can have
+ * 16 (LANDLOCK_MAX_NUM_LAYERS; Linux 5.13 and later). */
+#define SESSION_GENERATIONS_MAX 15
+
 /* What only sessions can answer; besides POOL_OK and those of pool.h. */
 enum {
         SESSION_E_EXISTS = 100, /* 409 */
@@ -68,6 +72,7 @@ enum {
         SESSION_E_BUSY,         /* 409: cannot be done while a run is under way */
         SESSION_E_LOST,         /* 409: there is no process to copy */
         SESSION_E_UNFORKABLE,   /* 409: this template, or this machine, cannot copy a process */
+        SESSION_E_TOO_DEEP, /* 409: a copy of a copy …, of SESSION_GENERATIONS_MAX generations */
 };
 
 /*

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kit/clock.h"
 #include "kit/error.h"
@@ -190,6 +191,15 @@ void sessions_free_forks(Pool *pool) {
 
 /* --- the request --- */
 
+/* 0: it is no copy. */
+static unsigned generation_of(const HomeMember *member) {
+        unsigned generation = member->number > 0;
+
+        for (const char *at = member->folder; (at = strchr(at, '/')); at++)
+                generation++;
+        return generation;
+}
+
 static int check_source(const Session *source) {
         const Slot *slot = source->slot;
 
@@ -200,6 +210,8 @@ static int check_source(const Session *source) {
         /* Nothing else keeps the copies of one home apart: they have one uid. */
         if (!(source->template->layers & layer_bit(LAYER_LANDLOCK)))
                 return SESSION_E_UNFORKABLE;
+        if (generation_of(&source->place->member) >= SESSION_GENERATIONS_MAX)
+                return SESSION_E_TOO_DEEP;
         if (source->forgets || source->template->ends_cells ||
             host_of(source->slot)->listener.fd < 0 || slot->worker.control_fd < 0)
                 return SESSION_E_UNFORKABLE;

@@ -82,6 +82,10 @@ ErrorAnswer session_problem(const App *app, int r, const char **ret_text) {
         case SESSION_E_UNFORKABLE:
                 *ret_text = "Sessions of this template cannot be copied here.";
                 return (ErrorAnswer){.status = 409};
+        case SESSION_E_TOO_DEEP:
+                *ret_text = "The session is a copy of the 15th generation, which is the last; copy "
+                            "one of those before it.";
+                return (ErrorAnswer){.status = 409};
         case -ECANCELED:
                 *ret_text = "The session was ended in the meantime.";
                 return (ErrorAnswer){.status = 409};

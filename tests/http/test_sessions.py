@@ -277,6 +277,22 @@ def test_copies_of_copies_outlive_their_source(server):
     second.end()
 
 
+def test_the_last_generation_of_copies(server):
+    with made(server) as source:
+        source.run("x = 'from the first'")
+        copies = [source]
+        try:
+            for generation in range(1, 16):
+                copies.append(copies[-1].fork()[0])
+            assert copies[-1].ok("print(x)") == "from the first\n"
+            answer = copies[-1].post("fork", {})
+            assert answer.status == 409 and "15th generation" in answer.json()["detail"], answer
+            assert copies[-1].ok("print(x)") == "from the first\n"
+        finally:
+            for copy in copies[1:]:
+                copy.end()
+
+
 def test_a_copy_has_random_numbers_of_its_own(server):
     with made(server) as source:
         source.ok("import random, os, uuid\nimport numpy as np\nrandom.random()\nnp.random.rand();")
