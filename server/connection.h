@@ -26,17 +26,19 @@ ConnectionTable *connection_table_new(h2o_loop_t *loop, const Options *options, 
 ConnectionTable *connection_table_free(ConnectionTable *table);
 DEFINE_CLEANUP(ConnectionTable, connection_table_free)
 
-/* Takes the socket's on_close callback. After that, the socket is handed to h2o_accept(), and then
- * connection_accepted() notes what libh2o does with it. Returns NULL when memory is short. */
-Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, bool is_tls);
-void connection_accepted(Connection *connection);
+/* Takes the socket's on_close callback. Returns NULL when memory is short. accept is borrowed; it
+ * says whether there is a TLS handshake. */
+Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, h2o_accept_ctx_t *accept);
+/* Hands the socket to libh2o, at the end of its handshake if there is one. */
+void connection_accept(Connection *connection);
 
 /* The connection of a request, or NULL. */
 Connection *connection_of(const ConnectionTable *table, h2o_req_t *req);
 
-/* A request has arrived in whole; it has been disposed of. */
-void connection_request_began(Connection *connection, bool is_http2);
-void connection_request_ended(Connection *connection);
+/* A request has arrived in whole; it has been disposed of. The first returns the stream_id for the
+ * second. */
+uint32_t connection_request_began(Connection *connection, h2o_req_t *req);
+void connection_request_ended(Connection *connection, bool is_http2, uint32_t stream_id);
 
 /* What reads the bodies of its requests. */
 Intake *connection_intake(Connection *connection);

@@ -72,8 +72,9 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req) {
         http->app->requests++;
         note->is_ours = true;
         note->connection = connection_of(http->connections, req);
+        note->is_http2 = req->version >= 0x200;
         if (note->connection)
-                connection_request_began(note->connection, req->version >= 0x200);
+                note->stream_id = connection_request_began(note->connection, req);
         problem = framing_problem(req);
         if (problem) {
                 /* Nobody can tell where the next request begins. */
@@ -133,19 +134,18 @@ static void pause_accepting(Http *http, int error) {
 
 static void take_connection(Acceptor *acceptor, h2o_socket_t *sock) {
         Http *http = acceptor->http;
+        h2o_accept_ctx_t *accept = acceptor->is_tls ? &http->tls : &http->plain;
         Connection *connection;
 
         if (http->app->connections >= http->app->options->connections_max) {
                 refuse_connection(http->refusals, sock, acceptor->is_tls);
                 return;
         }
-        connection = connection_add(http->connections, sock, acceptor->is_tls);
-        if (!connection) {
+        connection = connection_add(http->connections, sock, accept);
+        if (connection)
+                connection_accept(connection);
+        else
                 h2o_socket_close(sock);
-                return;
-        }
-        h2o_accept(acceptor->is_tls ? &http->tls : &http->plain, sock);
-        connection_accepted(connection);
 }
 
 static void on_accept(h2o_socket_t *listening, const char *error) {
@@ -167,8 +167,7 @@ static void on_accept(h2o_socket_t *listening, const char *error) {
 
 /* ── Life ── */
 
-/* Timers of libh2o stand behind those of connection.c; they end what that cannot see, such as a TLS
- * handshake. */
+/* Timers of libh2o stand behind those of connection.c. */
 static void configure(Http *http) {
         const Options *options = http->app->options;
         h2o_globalconf_t *config = &http->config;
@@ -178,7 +177,6 @@ static void configure(Http *http) {
         h2o_config_init(config);
         config->server_name = h2o_iovec_init(H2O_STRLIT("hatchery"));
         config->max_request_entity_size = options->request_bytes_max;
-        config->handshake_timeout = options->head_timeout_ms;
         /* connection.c sees all that HTTP/1 waits for, and lets a large body take its time. */
         config->http1.req_timeout = HTTP1_TIMEOUT_MS;
         config->http2.idle_timeout = options->idle_timeout_ms;
@@ -231,7 +229,7 @@ int http_new(App *app, ListenerSet *listeners, Http **ret_http) {
         http->tls.ssl_ctx = tls;
         h2o_timeout_init(http->context.loop, &http->pause, ACCEPT_PAUSE_MS);
         http->resume.cb = on_resume;
-        http->intakes = intakes_new(app);
+        http->intakes = intakes_new(app, &http->context);
         http->connections = connection_table_new(http->context.loop, options, http->intakes,
                                                  &app->connections, on_closed, http);
         http->refusals = refusals_new(http->context.loop);

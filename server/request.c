@@ -5,7 +5,6 @@
 
 #include "kit/clock.h"
 #include "server/intake.h"
-#include "server/percent.h"
 #include "server/respond.h"
 
 static const char note_name[] = "hatchery.note";
@@ -56,7 +55,7 @@ static void note_dispose(void *data) {
         RequestNote *note = data;
 
         if (note->connection)
-                connection_request_ended(note->connection);
+                connection_request_ended(note->connection, note->is_http2, note->stream_id);
 }
 
 RequestNote *request_note(h2o_req_t *req) {
@@ -89,34 +88,4 @@ Body request_take_body(h2o_req_t *req) {
             intake_take_body(connection_intake(connection), &body))
                 return body;
         return body_in_memory(slice_of(req->entity.base, req->entity.len));
-}
-
-static Slice query_decoded(h2o_req_t *req, Slice text) {
-        uint8_t *decoded = h2o_mem_alloc_pool(&req->pool, text.size + 1);
-        size_t size;
-
-        return percent_decode(text, true, decoded, &size) ? slice_of(decoded, size) : text;
-}
-
-bool request_query(h2o_req_t *req, const char *name, Slice *ret_value) {
-        const char *at = req->input.path.base + req->input.path.len, *end = at;
-
-        if (req->input.query_at < req->input.path.len)
-                at = req->input.path.base + req->input.query_at + 1;
-        while (at < end) {
-                const char *pair_end = memchr(at, '&', (size_t) (end - at));
-                const char *value;
-
-                if (!pair_end)
-                        pair_end = end;
-                value = memchr(at, '=', (size_t) (pair_end - at));
-                if (value &&
-                    slice_equals(query_decoded(req, slice_of(at, (size_t) (value - at))), name)) {
-                        *ret_value = query_decoded(
-                                req, slice_of(value + 1, (size_t) (pair_end - value - 1)));
-                        return true;
-                }
-                at = pair_end + 1;
-        }
-        return false;
 }

@@ -16,6 +16,8 @@ typedef struct RequestNote {
         ErrorStyle errors;        /* of its route; ERRORS_PROBLEM before there is one */
         bool is_ours;             /* a handler of ours answers, not libh2o by itself */
         Connection *connection;   /* whose count of requests in flight holds this one, or NULL */
+        bool is_http2;            /* … and how it counts it */
+        uint32_t stream_id;
 } RequestNote;
 
 /* The note of a request, made when it is first asked for; in the request's pool. */
@@ -27,7 +29,3 @@ Slice request_header(h2o_req_t *req, const char *lower_case_name);
 /* The body, in memory or in a file; a file's descriptor is the caller's then. What is in memory
  * lives as long as the request. */
 Body request_take_body(h2o_req_t *req);
-
-/* The first value of that name in the query, decoded, in the request's pool; false when there is
- * none. A value that cannot be decoded stands as it was sent. */
-bool request_query(h2o_req_t *req, const char *name, Slice *ret_value);

@@ -4,8 +4,8 @@
 #include "server/api/facts.h"
 #include "server/api/session_exchange.h"
 #include "server/api/session_object.h"
+#include "server/form.h"
 #include "server/options.h"
-#include "server/request.h"
 
 #define LIST_STANDARD 100U
 #define LIST_MAX      1000U
@@ -143,12 +143,12 @@ static bool read_page(const App *app, h2o_req_t *req, const RouteMatch *match, P
         Slice text;
 
         *ret_page = (Page){.size = LIST_STANDARD};
-        if (request_query(req, "limit", &text) && !read_page_size(text, &ret_page->size)) {
+        if (query_find(req, "limit", &text) != 0 && !read_page_size(text, &ret_page->size)) {
                 respond_error(req, match->errors, (ErrorAnswer){.status = 422, .field = "limit"},
                               "This must be a whole number from 1 to %u.", LIST_MAX);
                 return false;
         }
-        if (!request_query(req, "after", &text))
+        if (query_find(req, "after", &text) == 0)
                 return true;
         ret_page->after = session_find(app->pool, SESSION_NATIVE, text);
         if (ret_page->after)
