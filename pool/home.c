@@ -231,8 +231,7 @@ int home_add_member(Homes *homes, Home *home, unsigned source, HomeMember *ret_m
         int r;
 
         if (number >= HOME_MEMBERS_MAX)
-                return raise_error(-EUSERS, "home %s has had %u members", home->name,
-                                   HOME_MEMBERS_MAX);
+                return -EUSERS;
         home->next_member++;
         member.number = number;
         /* What a session, or an earlier server, may have left there. */

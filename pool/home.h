@@ -97,8 +97,9 @@ _must_check_ int home_make(Homes *homes, bool has_tmp, Home *ret_home, HomeMembe
 /* Opens the folders of a member that is there; makes those that are missing. */
 _must_check_ int home_open_member(Homes *homes, Home *home, unsigned number,
                                   HomeMember *ret_member);
-/* Makes the (empty) folders of the next member, which is to be a copy of that one. -EUSERS: there
- * have been HOME_MEMBERS_MAX; -ENAMETOOLONG: it is a copy of a copy of a copy … of too many. */
+/* Makes the (empty) folders of the next member, which is to be a copy of that one. -EUSERS, not
+ * raised: there have been HOME_MEMBERS_MAX; -ENAMETOOLONG: it is a copy of a copy of a copy … of
+ * too many. */
 _must_check_ int home_add_member(Homes *homes, Home *home, unsigned source, HomeMember *ret_member);
 /* Moves its folders and records to the trash, and with the last member the home; closes. */
 void home_remove_member(Homes *homes, Home *home, HomeMember *member);

@@ -36,6 +36,16 @@ bool measure_is_dot(const char *name) {
         return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
+/* Looks at an entry. A run of our own user may close its folder for all but reading names, again
+ * and again, so that what is in it would count for nothing. */
+static int look_at(int directory_fd, const char *name, struct stat *ret_status) {
+        if (fstatat(directory_fd, name, ret_status, AT_SYMLINK_NOFOLLOW) == 0)
+                return 0;
+        if (errno != EACCES || fchmod(directory_fd, 0700) < 0)
+                return -errno;
+        return fstatat(directory_fd, name, ret_status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
 void measure_directory(int parent_fd, const char *name, unsigned depth, unsigned *entries,
                        uint64_t *bytes) {
         DIR *directory;
@@ -47,11 +57,19 @@ void measure_directory(int parent_fd, const char *name, unsigned depth, unsigned
                 return;
         }
         directory = measure_open(parent_fd, name);
-        if (!directory)
+        if (!directory) {
+                if (errno == EACCES)
+                        *entries = MEASURE_ENTRIES_MAX;
                 return;
+        }
         while (*entries < MEASURE_ENTRIES_MAX && (entry = readdir(directory))) {
-                if (measure_is_dot(entry->d_name) ||
-                    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+                int r = measure_is_dot(entry->d_name)
+                                ? -ENOENT
+                                : look_at(dirfd(directory), entry->d_name, &status);
+
+                if (r == -EACCES)
+                        *entries = MEASURE_ENTRIES_MAX;
+                if (r < 0)
                         continue;
                 (*entries)++;
                 *bytes += (uint64_t) status.st_blocks * 512;
@@ -115,7 +133,7 @@ static void measure_members(const MemberWalk *walk, int parent_fd, const char *n
                 int n = snprintf(below, sizeof(below), "%s%s", path, entry->d_name);
 
                 if (measure_is_dot(entry->d_name) || is_of_another(walk, entry->d_name, below) ||
-                    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+                    look_at(dirfd(directory), entry->d_name, &status) < 0)
                         continue;
                 (*walk->entries)++;
                 *walk->bytes += (uint64_t) status.st_blocks * 512;

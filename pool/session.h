@@ -72,7 +72,9 @@ enum {
         SESSION_E_BUSY,         /* 409: cannot be done while a run is under way */
         SESSION_E_LOST,         /* 409: there is no process to copy */
         SESSION_E_UNFORKABLE,   /* 409: this template, or this machine, cannot copy a process */
-        SESSION_E_TOO_DEEP, /* 409: a copy of a copy …, of SESSION_GENERATIONS_MAX generations */
+        SESSION_E_TOO_DEEP,  /* 409: a copy of a copy …, of SESSION_GENERATIONS_MAX generations */
+        SESSION_E_TOO_LARGE, /* 409: its files are more, or deeper, than can be copied */
+        SESSION_E_WORN_OUT,  /* 409: it and its copies have been copied HOME_MEMBERS_MAX times */
 };
 
 /*

@@ -223,34 +223,42 @@ static void take_listener(Slot *slot, int fd) {
                 fork_listener_close(&slot->listener);
 }
 
+/* It says what it has to in answer to what it has been asked, and once. Whatever else comes is its
+ * code's. */
+static bool hear_worker(Slot *slot, ControlNews *news) {
+        Fork *fork = slot->session ? slot->session->fork : NULL;
+        bool is_introduced = slot->worker.control_is_introduced || slot->host;
+
+        if (news->kind == CONTROL_LISTENER && news->sender == slot->worker.pid && !is_introduced) {
+                slot->worker.control_is_introduced = true;
+                take_listener(slot, news->fd);
+                return true;
+        }
+        close_fd(&news->fd);
+        if (news->kind != CONTROL_FORKED || !fork || fork->source_slot != slot || !fork->is_ordered)
+                return false;
+        fork->is_ordered = false;
+        fork->source_error = news->error;
+        return true;
+}
+
 void session_on_control(Slot *slot) {
-        Pool *pool = slot->template->pool;
+        ControlNews news;
+        int r;
 
         if (slot->state == SLOT_EMPTY) {
                 hear_copy(slot);
                 return;
         }
-        while (slot->worker.control_fd >= 0) {
-                Fork *fork = slot->session ? slot->session->fork : NULL;
-                ControlNews news;
-                int r = control_receive(slot->worker.control_fd, &news);
-
-                if (r == 0)
-                        return;
-                if (r < 0) {
-                        pool_unwatch(pool, slot->worker.control_fd);
-                        close_fd(&slot->worker.control_fd);
-                        return;
-                }
-                if (news.kind == CONTROL_LISTENER && news.sender == slot->worker.pid) {
-                        take_listener(slot, news.fd);
-                        continue;
-                }
-                close_fd(&news.fd);
-                if (news.kind == CONTROL_FORKED && fork && fork->source_slot == slot) {
-                        fork->is_ordered = false;
-                        fork->source_error = news.error;
-                }
+        if (slot->worker.control_fd < 0)
+                return;
+        /* One in a turn: the other end may write for ever. */
+        r = control_receive(slot->worker.control_fd, &news);
+        if (r > 0 && !hear_worker(slot, &news))
+                r = -EBADMSG;
+        if (r < 0) {
+                pool_unwatch(slot->template->pool, slot->worker.control_fd);
+                close_fd(&slot->worker.control_fd);
         }
 }
 

@@ -108,7 +108,8 @@ static void try_again(Fork *fork) {
 static void settle_files(Fork *fork) {
         fork->phase = FORK_PROCESS;
         if (fork->files_result < 0) {
-                end_fork(fork, fork->files_result);
+                end_fork(fork,
+                         fork->files_result == -EDQUOT ? SESSION_E_TOO_LARGE : fork->files_result);
                 return;
         }
         slot_move(fork->source_slot, SLOT_EV_FORK);
@@ -233,7 +234,7 @@ static int make_target(Session *source, const SessionOptions *options, Session *
         r = place_add(source->place, &place);
         if (r < 0) {
                 free(target);
-                return r;
+                return r == -EUSERS ? SESSION_E_WORN_OUT : r;
         }
         (void) snprintf(target->forked_from, sizeof(target->forked_from), "%s", source->id);
         session_set_place(target, place);

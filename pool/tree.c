@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "kit/error.h"
 #include "pool/tree_walk.h"
@@ -24,9 +25,26 @@ int tree_open(int parent_fd, const char *name, int flags) {
         return fd < 0 ? -errno : fd;
 }
 
+void tree_open_up(int folder_fd) {
+        struct stat status;
+
+        if (fstat(folder_fd, &status) == 0 && (status.st_mode & 0700) != 0700 &&
+            status.st_uid == geteuid())
+                (void) fchmod(folder_fd, (status.st_mode & 07777) | 0700);
+}
+
+/* A description of its own: a position that nobody else moves. */
+int tree_open_again(int folder_fd) {
+        int fd = tree_open(folder_fd, ".", O_RDONLY | O_DIRECTORY);
+
+        if (fd != -EACCES)
+                return fd;
+        tree_open_up(folder_fd);
+        return tree_open(folder_fd, ".", O_RDONLY | O_DIRECTORY);
+}
+
 DIR *tree_read(int fd) {
-        /* A description of its own: a position that nobody else moves. */
-        int own_fd = tree_open(fd, ".", O_RDONLY | O_DIRECTORY);
+        int own_fd = tree_open_again(fd);
         DIR *directory;
 
         if (own_fd < 0) {
@@ -52,9 +70,12 @@ int tree_open_folder(int parent_fd, const char *name) {
         int fd = tree_open(parent_fd, name, O_RDONLY | O_DIRECTORY);
 
         /* Whatever has taken its place meanwhile, no link is followed. */
-        if (fd != -EACCES || fchmodat(parent_fd, name, 0700, AT_SYMLINK_NOFOLLOW) < 0)
-                return fd;
-        return tree_open(parent_fd, name, O_RDONLY | O_DIRECTORY);
+        if (fd == -EACCES && fchmodat(parent_fd, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
+                fd = tree_open(parent_fd, name, O_RDONLY | O_DIRECTORY);
+        /* What can be read may be closed for all else. */
+        if (fd >= 0)
+                tree_open_up(fd);
+        return fd;
 }
 
 int tree_make_folder(int parent_fd, const char *name, mode_t mode, uid_t uid, int *ret_fd) {

@@ -17,7 +17,7 @@
 #define TREE_ENTRIES_MAX 1000000
 
 /* A folder for reading (not O_PATH), or -errno; -ELOOP, -ENOTDIR: something else has that name. One
- * that is closed to us, its owner, is opened up. Raises nothing. */
+ * that is closed to us, its owner, in any way, is opened up. Raises nothing. */
 _must_check_ int tree_open_folder(int parent_fd, const char *name);
 
 /* Makes a folder of that mode, whatever the umask is, and opens it. uid: its owner, and its group

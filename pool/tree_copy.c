@@ -293,6 +293,7 @@ static int take_along(Walk *walk, int from_fd, int to_fd, const char *what) {
         if (fstat(from_fd, &status) < 0)
                 return raise_errno("%s", what);
         walk->source_uid = status.st_uid;
+        tree_open_up(from_fd);
         r = walk_folder(walk, from_fd, to_fd, 0);
         free(walk->chunk);
         return r < 0 && r != -EDQUOT ? raise_error(r, "%s", what) : r;

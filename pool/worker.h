@@ -17,7 +17,8 @@ typedef struct Worker {
         int request_fd; /* write end */
         int result_fd;  /* read ends */
         int stream_fds[_RUN_STREAMS];
-        int control_fd; /* of a session's worker (wire/session.h); else -1 */
+        int control_fd;             /* of a session's worker (wire/session.h); else -1 */
+        bool control_is_introduced; /* CONTROL_LISTENER has come */
         Meter meter;
 } Worker;
 

@@ -55,10 +55,11 @@ static int why_no_folder(int parent_fd, const char *name) {
 }
 
 int file_walk(int workspace_fd, const char *path, bool make, uid_t uid, FileWay *ret_way) {
-        _autoclose_ int fd = tree_open(workspace_fd, ".", O_RDONLY | O_DIRECTORY);
+        _autoclose_ int fd = tree_open_again(workspace_fd);
 
         if (fd < 0)
                 return fd;
+        tree_open_up(fd);
         for (;;) {
                 const char *slash = strchr(path, '/');
                 size_t size = slash ? (size_t) (slash - path) : strlen(path);
@@ -317,7 +318,7 @@ int file_open_folder(int workspace_fd, const char *path) {
         int fd, r;
 
         if (path[0] == '\0')
-                return tree_open(workspace_fd, ".", O_RDONLY | O_DIRECTORY);
+                return tree_open_again(workspace_fd);
         r = file_walk(workspace_fd, path, false, 0, &way);
         if (r < 0)
                 return r;

@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 
 #include "kit/error.h"
+#include "pool/tree_walk.h"
 
 /* Half a year, as coreutils has it: 31556952 s is a mean Gregorian year. */
 #define RECENT_S (31556952 / 2)
@@ -335,7 +336,8 @@ static int list_directory(Listing *listing, int parent_fd, const char *name, uns
         _cleanup_(close_directory) DIR *directory = NULL;
         int fd, r;
 
-        fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = depth > 0 ? openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                       : tree_open_again(parent_fd);
         directory = fd < 0 ? NULL : fdopendir(fd);
         if (!directory) {
                 r = -errno;

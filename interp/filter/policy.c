@@ -67,7 +67,11 @@ const Rule policy_rules[] = {
         ALLOW("getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir"),
         /* link and unlink: sem_open() of glibc makes a semaphore under another name first. */
         ALLOW("unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat"),
-        ALLOW("truncate ftruncate fallocate fsync fdatasync sendfile copy_file_range flock"),
+        ALLOW("truncate ftruncate fsync fdatasync sendfile copy_file_range flock"),
+        /* As on a file system without it, so that posix_fallocate() of glibc writes instead: a run
+         * whose files are on disk could take gigabytes with one call, in no time, long before
+         * anybody looks at what it has. */
+        REFUSE(EOPNOTSUPP, "fallocate"),
         ALLOW("utime utimes futimesat utimensat statfs fstatfs"),
         /* Not POSIX_FADV_DONTNEED: it takes everybody's libraries out of the page cache. */
         ALLOW_IF(IN_ALL, "fadvise64",

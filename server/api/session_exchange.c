@@ -80,7 +80,15 @@ ErrorAnswer session_problem(const App *app, int r, const char **ret_text) {
                             "copy; its next run gets a new one.";
                 return (ErrorAnswer){.status = 409};
         case SESSION_E_UNFORKABLE:
-                *ret_text = "Sessions of this template cannot be copied here.";
+                *ret_text = "This session cannot be copied: its template or this machine does not "
+                            "allow it, or its code has tried to copy it.";
+                return (ErrorAnswer){.status = 409};
+        case SESSION_E_TOO_LARGE:
+                *ret_text = "The session's files are more, or deeper in folders, than a copy may "
+                            "have.";
+                return (ErrorAnswer){.status = 409};
+        case SESSION_E_WORN_OUT:
+                *ret_text = "The session and its copies have been copied as often as they may be.";
                 return (ErrorAnswer){.status = 409};
         case SESSION_E_TOO_DEEP:
                 *ret_text = "The session is a copy of the 15th generation, which is the last; copy "

@@ -221,6 +221,14 @@ static void respond_quota(UploadWork *work) {
         const Upload *upload = work->upload;
         const UploadItem *item = &work->items[work->n_stored];
 
+        if (work->disk_bytes == UINT64_MAX) {
+                respond_error(
+                        upload->req, upload->match.errors,
+                        (ErrorAnswer){.status = 413, .field = "path"},
+                        "The workspace holds more files, or deeper folders, than a session may "
+                        "have; remove some.");
+                return;
+        }
         respond_error(
                 upload->req, upload->match.errors, (ErrorAnswer){.status = 413, .field = "path"},
                 "The workspace holds %llu bytes, and with the %llu of \"%.200s\" it would hold "

@@ -1,0 +1,81 @@
+"""Folders that a session has closed to itself. A plain user's server has the same user id as its runs, so a mode that keeps the
+owner out keeps the server out as well: it must neither fail with a 5xx, nor lose sight of what is in there."""
+
+import os
+
+import pytest
+
+from harness.hatchery import SMALL_POOL, Hatchery, eventually
+from harness.own_sessions import OwnSession
+
+PLAIN = 54321
+
+
+@pytest.fixture(scope="module", params=["as it is", "plain user"])
+def server(request):
+    arguments = (*SMALL_POOL, "--imports", "", "--isolation", "best-effort", "--session-disk-mb", "16")
+    if request.param == "as it is":
+        server = Hatchery(*arguments)
+    else:
+        if os.geteuid() != 0:
+            pytest.skip("this is what it is already")
+        server = Hatchery(*arguments, start=False, wrapper=("setpriv", f"--reuid={PLAIN}", f"--regid={PLAIN}", "--clear-groups"))
+        for path in (server.directory.name, server.work, server.state):
+            os.chown(path, PLAIN, PLAIN)
+        server.start()
+    with server:
+        yield server
+
+
+MAKE = """
+import os
+os.mkdir('below')
+for name in ('below/file', 'file'):
+    with open(name, 'w') as file:
+        file.write('x')
+os.chmod('below', {mode})
+os.chmod('.', {mode})
+"""
+
+REQUESTS = [("GET", "/files", None), ("GET", "/files?path=below", None), ("GET", "/files/file", None), ("GET", "/files/below/file", None),
+            ("PUT", "/files/new", b"n"), ("PUT", "/files/below/new", b"n"), ("PUT", "/files/below/file", b"n"),
+            ("PUT", "/files/a/b", b"n"), ("DELETE", "/files/file", None), ("DELETE", "/files/below?recursive=1", None),
+            ("POST", "/fork", b"{}"), ("POST", "/reset", b'{"keep_files": true}'), ("POST", "/reset", b"{}")]
+
+
+@pytest.mark.parametrize("mode", [0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600], ids=oct)
+@pytest.mark.parametrize("method, path, body", REQUESTS, ids=[f"{method} {path}" for method, path, _ in REQUESTS])
+def test_a_closed_workspace_is_no_failure(server, method, path, body, mode):
+    with OwnSession(server) as session:
+        session.run(MAKE.format(mode=mode))
+        answer = server.request(method, session.path + path, body)
+        # 409: here no process can be copied.
+        assert answer.status in (200, 201, 204) or path == "/fork" and answer.status == 409, answer
+        if path == "/fork" and answer.status == 201:
+            server.request("DELETE", "/v1/sessions/" + answer.json()["id"])
+
+
+def test_a_closed_workspace_of_a_user(server):
+    for code in ("import os\nos.chmod('.', 0)", "pass"):
+        answer = server.post("/run", {"user_id": "closed", "code": f"{code}\nresult = 1"})
+        assert answer.status == 200 and answer.json()["result"] == 1, answer
+        assert "Error listing files" not in answer.json()["workspace_files"]
+
+
+@pytest.mark.parametrize("mode", [0, 0o400], ids=oct)
+def test_what_is_in_a_closed_folder_counts(server, mode):
+    """Names can be read in a folder of mode 0400, and nothing be learnt of what they name."""
+    with OwnSession(server) as session:
+        session.run(f"""
+import os
+os.mkdir('below')
+for number in range(40):
+    os.chmod('below', 0o700)
+    with open(f'below/{{number}}', 'wb') as file:
+        os.chmod('below', {mode})
+        file.write(b'x' * (1 << 20))
+while True:
+    os.chmod('below', {mode})
+""", limits={"wall_ms": 20000})
+        eventually(lambda: session.inspect()["lost"], 20, "its files are too many")
+        assert "file" in session.inspect()["lost"] or "disk" in session.inspect()["lost"]
