@@ -161,12 +161,15 @@ int fork_listener_answer(ForkListener *listener) {
                 return errno == ENOENT || errno == EINPROGRESS ? 0 : -errno;
         if (is_allowed)
                 listener->allowed = 0;
+        else if (++listener->refused >= FORK_REFUSALS_MAX)
+                return -EDQUOT;
         return 0;
 }
 
 void fork_listener_close(ForkListener *listener) {
         close_fd(&listener->fd);
         listener->allowed = 0;
+        listener->refused = 0;
 }
 
 /* --- a copy --- */

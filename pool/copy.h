@@ -46,14 +46,20 @@ _must_check_ int control_receive(int control_fd, ControlNews *ret_news);
 typedef struct ForkListener {
         int fd;
         pid_t allowed; /* may make one process; 0: nobody */
+        unsigned refused;
 } ForkListener;
+
+/* Each refusal is work of the loop's that no limit of the session's counts. After so many the
+ * kernel refuses by itself, with ENOSYS, and there are no copies any more. */
+#define FORK_REFUSALS_MAX 10000U
 
 #define FORK_LISTENER_NONE ((ForkListener){.fd = -1})
 
 /* Takes the descriptor. -EINVAL when it is no listener. */
 _must_check_ int fork_listener_take(ForkListener *listener, int fd);
 /* Answers one attempt, if there is one: to be called when the descriptor is readable. Never blocks.
- * Returns 0, or -errno when the listener is of no use any more. -ENOENT is not among it: an attempt
+ * Returns 0, or -errno when the listener is of no use any more, and to be closed; -EDQUOT: it has
+ * been asked too often. -ENOENT is not among it: an attempt
  * may vanish, with its thread. */
 _must_check_ int fork_listener_answer(ForkListener *listener);
 void fork_listener_close(ForkListener *listener);
