@@ -89,7 +89,8 @@ struct Slot {
         unsigned generation; /* of the zygote that was asked for its worker */
         bool spawn_reported; /* the zygote has said the pid, or that there is none */
         bool touched;
-        bool was_ready; /* since it was forked */
+        bool was_ready;   /* since it was forked */
+        bool is_unwanted; /* ended before it was ready, and not because something had failed */
         Worker worker;
         SlotFolders folders; /* on disk; none where the cell has them */
         Cell cell;

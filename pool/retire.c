@@ -57,7 +57,7 @@ void slot_release(Slot *slot) {
 
         timer_clear(&pool->timers, &slot->timer);
         /* That a session cannot be copied is its own affair. */
-        if (!slot->was_ready && slot->worker.pid > 0 && !slot->host)
+        if (!slot->was_ready && !slot->is_unwanted && slot->worker.pid > 0 && !slot->host)
                 spares_worker_failed(template);
         worker_close(&slot->worker);
         slot_forget_run(slot);
@@ -95,7 +95,7 @@ bool slot_worker_is_gone(const Slot *slot) {
 void slot_leave(Slot *slot, bool was_killed) {
         bool by_us = slot->state == SLOT_RETIRING;
 
-        if (!slot->was_ready && !slot->host)
+        if (!slot->was_ready && !slot->is_unwanted && !slot->host)
                 spares_worker_failed(slot->template);
         worker_close(&slot->worker);
         if (slot->template->ends_cells && !by_us)

@@ -169,6 +169,9 @@ void session_detach(Session *session) {
                 timer_set(&session->pool->timers, &slot->timer, clock_now_ns());
                 break;
         case SLOT_STARTING:
+                slot->is_unwanted = true;
+                slot_move(slot, SLOT_EV_RETIRE);
+                break;
         case SLOT_IDLE:
         case SLOT_HELD:
         case SLOT_FORKING:

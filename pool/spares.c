@@ -224,7 +224,7 @@ static int spawn(Slot *slot) {
 
         slot->generation = template->zygote_generation;
         slot->spawn_reported = false;
-        slot->was_ready = false;
+        slot->was_ready = slot->is_unwanted = false;
         slot->streams_watched = false;
         slot->request_watched = false;
         slot->worker.pid = 0;

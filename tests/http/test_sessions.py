@@ -158,6 +158,17 @@ def test_ended_in_the_middle_of_a_run(server):
     assert answer.status == 200 and answer.json()["status"] == "cancelled"
 
 
+def test_ended_while_its_interpreter_is_made(make_server):
+    """That is no failure of a worker, which would keep the next ones waiting."""
+    server = make_server()
+    for _ in range(30):
+        make(server).end()
+    eventually(lambda: server.health()["pool"]["templates"][0]["starting"] == 0, 20, "nothing is being made")
+    assert server.health()["pool"]["counters"]["workers_failed"] == 0
+    session = make(server)
+    assert session.value("1") == "1"
+
+
 # ── How many, and for how long ──
 
 

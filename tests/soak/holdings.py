@@ -63,11 +63,11 @@ def rss_kb(pid):
 
 
 def contents_of_cell(keeper):
-    """(KiB, inodes, names) of the file system that a cell's runs may write to."""
+    """(KiB, inodes, names) of the file system that a cell's runs may write to. The /work of a session is another one, on disk."""
     root = Path(f"/proc/{keeper}/root")
     try:
-        usage = os.statvfs(root / "work")
-        names = [str(path) for top in ("work", "tmp", "dev/shm") for path in sorted((root / top).iterdir())]
+        usage = os.statvfs(root / "tmp")
+        names = [str(path.relative_to(root)) for top in ("work", "tmp", "dev/shm") for path in sorted((root / top).iterdir())]
     except (PermissionError, FileNotFoundError):
         return None
     return (usage.f_blocks - usage.f_bfree) * usage.f_frsize >> 10, usage.f_files - usage.f_ffree, tuple(names)
@@ -140,7 +140,7 @@ def is_full(server):
                for template in templates(server))
 
 
-def at_rest(server, uid_base, seconds=60):
+def at_rest(server, uid_base, seconds=60, look=look):
     """What is held once nothing moves any more: two looks one after the other are alike in all but memory."""
     last = []
 
