@@ -12,6 +12,7 @@ SLOTS_MAX, HOMES_MAX = 1024, 4096  # pool/template.h, pool/home.h
 
 @dataclass
 class SessionHoldings(holdings.Holdings):
+    n_homes: int
     home_names: list  # of what is in each home, without its own name
     trash: list
     staged: list
@@ -48,6 +49,7 @@ def look(server, uid_base):
     wheels = server.state / "wheels"
     return SessionHoldings(
         **vars(usual),
+        n_homes=len(homes(server)),
         home_names=sorted(str(path.relative_to(home)) for home in homes(server) for path in home.rglob("*")),
         trash=[*sorted_names(server.state / "sessions" / "trash"), *sorted_names(wheels / "trash")],
         staged=sorted_names(wheels / "staging"),
