@@ -45,6 +45,8 @@ void session_queue_push_front(Run *run) {
         else
                 session->queue_last = run;
         session->queue_first = run;
+        /* Nobody has read it: it gets its number once more. */
+        session->runs = run->number - 1;
         count(session, +1);
 }
 

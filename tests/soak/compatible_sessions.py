@@ -7,13 +7,8 @@ it is: its name has a number that is never used twice.
 import json
 
 from harness.services import CodeInterpreter, JupyterSessions, UserContainer
+from native_sessions import send_and_leave
 from remembered import EXIT, FILLERS, PROBE, SEGFAULT, SLEEP, Gone, Model, install_into, said_by_probe
-
-
-def hang_up_at_once(client, path, document):
-    body = json.dumps(document)
-    with client.server.connect() as connection:
-        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
 
 
 # ── The code interpreter ──
@@ -112,7 +107,8 @@ def interpreter_dies(session, random):
 
 def interpreter_hangs_up(session, random):
     if not session.model.lost:
-        hang_up_at_once(session.client, "/execute", {"session_id": session.id, "code": SLEEP})
+        send_and_leave(session.client.server, "/execute", {"session_id": session.id, "code": SLEEP})
+        session.probe()
 
 
 def interpreter_ends(session, random):
@@ -180,7 +176,7 @@ def container_fails(session, random):
 
 
 def container_hangs_up(session, random):
-    hang_up_at_once(session.client, "/run", {"user_id": session.id, "code": FIRST.format(f"born-{session.client.fresh_id()}") + SLEEP})
+    send_and_leave(session.client.server, "/run", {"user_id": session.id, "code": FIRST.format(f"born-{session.client.fresh_id()}") + SLEEP})
     session.run("")
 
 
@@ -255,8 +251,7 @@ def kernel_dies(session, random):
 
 def kernel_hangs_up(session, random):
     if not session.model.lost:
-        hang_up_at_once(session.client, "/execute", {"user_id": session.id, "code": SLEEP})
-        # Else a new kernel, or the end, may come before that run.
+        send_and_leave(session.client.server, "/execute", {"user_id": session.id, "code": SLEEP})
         session.probe()
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 
 import compatible_sessions
 import native_sessions
+from harness.aftermath import template
 from harness.hatchery import eventually
 from kinds import HONEST, problem_with
 from remembered import Gone
@@ -33,9 +34,9 @@ def run_without_session(client, random_):
 def reload(client, random_):
     """The template is started anew; sessions go on."""
     with client.account.lock:
-        before = client.server.get("/health").json()["pool"]["templates"][0]["generation"]
+        before = template(client.server)["zygote_pid"]
         client.server.process.send_signal(signal.SIGHUP)
-        eventually(lambda: client.server.get("/health").json()["pool"]["templates"][0]["generation"] > before, 60, "it is reloaded")
+        eventually(lambda: template(client.server)["zygote_pid"] not in (0, before) and template(client.server)["ready"], 90, "it is reloaded")
         client.account.counts["reloads"] += 1
 
 

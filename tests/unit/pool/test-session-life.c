@@ -203,6 +203,8 @@ static void test_a_death_that_is_not_noticed_costs_no_run(void **state) {
         assert_status(&watched, RUN_OK);
         assert_string_equal(watched.out, "False ['f']\n");
         assert_non_null(watched.session.began_anew);
+        assert_int_equal(watched.session.number, 2);
+        assert_int_equal(info_of(session).runs, 2);
 }
 
 static void test_a_session_outlives_its_zygote(void **state) {
