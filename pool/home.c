@@ -156,7 +156,7 @@ static void split_folder(const char *folder, char ret_parent[WORK_PATH_SIZE],
 
         (void) snprintf(ret_parent, WORK_PATH_SIZE, "work%s%.*s", slash ? "/" : "",
                         slash ? (int) (slash - folder) : 0, folder);
-        (void) snprintf(ret_name, LINK_SIZE, "%s", slash ? slash + 1 : folder);
+        (void) snprintf(ret_name, LINK_SIZE, "%.*s", LINK_SIZE - 1, slash ? slash + 1 : folder);
 }
 
 /* --- members --- */

@@ -233,6 +233,8 @@ void session_end_interrupt(Slot *slot);
 void session_tell_interrupted(Session *session, bool was_lost);
 
 /* session_life.c */
+#define SESSION_LOSS_OF_MEMORY                                                                     \
+        "its process used more memory than it may (memory_mb) between two runs"
 void session_lose(Session *session, const char *why);
 const char *session_loss_of_run(VerdictCause cause, const Verdict *verdict);
 const char *session_loss_of_event(SlotEvent event);

@@ -126,6 +126,15 @@ void session_slot_give_up(Slot *slot) {
 
 /* --- losing --- */
 
+static const char *loss_of(Slot *slot, SlotEvent event) {
+        if (slot_is_out_of_memory(slot))
+                return SESSION_LOSS_OF_MEMORY;
+        /* Where a cell ends with its worker, the worker's end is what the slot is retired for. */
+        if (event == SLOT_EV_RETIRE && slot_worker_is_gone(slot))
+                event = SLOT_EV_EXIT;
+        return session_loss_of_event(event);
+}
+
 void session_slot_lost(Slot *slot, SlotEvent event) {
         Session *session = slot->session;
 
@@ -144,7 +153,7 @@ void session_slot_lost(Slot *slot, SlotEvent event) {
                 session->slot = NULL;
                 return;
         }
-        session_lose(session, session_loss_of_event(event));
+        session_lose(session, loss_of(slot, event));
 }
 
 void session_detach(Session *session) {

@@ -145,8 +145,9 @@ static const char *overrun_of(Slot *slot) {
                 return "its process closed the channel of its results";
         if (overruns_life(slot->session))
                 return "its process used more processor time than a session may";
-        if (meter_growth_bytes(meter, meter_memory(meter)) > limits->of[LIMIT_MEMORY_MB] << 20)
-                return "its process used more memory than it may (memory_mb) between two runs";
+        if (meter_growth_bytes(meter, meter_memory(meter)) > limits->of[LIMIT_MEMORY_MB] << 20 ||
+            slot_is_out_of_memory(slot))
+                return SESSION_LOSS_OF_MEMORY;
         if (overruns_disk(slot, limits->of[LIMIT_DISK_MB])) {
                 session_allow_disk(slot->session);
                 return "its files took more room than they may (disk_mb)";

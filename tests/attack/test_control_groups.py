@@ -12,6 +12,7 @@ from harness import proc
 from harness.aftermath import at_rest, unharmed
 from harness.hatchery import Hatchery, eventually
 from harness.isolation import layers_on
+from harness.own_sessions import OwnSession
 from hostile import UID_BASE, attack
 
 BASE = UID_BASE + 48
@@ -113,6 +114,42 @@ def test_the_culprit_is_taken_and_nobody_else(grouped):
         hog.start()
     for hog in hogs:
         hog.join()
+
+
+BETWEEN_RUNS = """
+import os, time
+for _ in range(4):
+    if os.fork() == 0:
+        while not os.path.exists("now"): time.sleep(0.01)
+        hoard = bytearray(b"x") * (100 << 20)
+        time.sleep(60)
+        os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def with_sessions():
+    """Slots of sessions keep their groups: a server of their own, since the descriptors of the others are counted."""
+    with Hatchery(*OPTIONS, BASE + 12) as server:
+        yield server
+
+
+def test_processes_of_a_session_share_it_between_runs_too(with_sessions):
+    if not has_groups(with_sessions):
+        pytest.skip("there are no control groups that this server may divide")
+    with OwnSession(with_sessions, limits=LIMITS) as session:
+        session.ok(BETWEEN_RUNS)
+        assert session.put("now", b"").status == 201
+        session.await_state("lost")
+        assert "memory_mb" in session.inspect()["lost"]
+        assert session.ok("import os; print(os.listdir())") == "['now']\n"
+
+
+def test_a_session_that_ends_its_process_between_runs_is_not_called_a_hog(with_sessions):
+    with OwnSession(with_sessions, limits=LIMITS) as session:
+        session.ok("import os, threading; threading.Timer(0.2, os._exit, (0,)).start()")
+        session.await_state("lost")
+        assert session.inspect()["lost"] == "its process ended between two runs"
 
 
 BOMB = """

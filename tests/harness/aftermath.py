@@ -9,6 +9,7 @@ import json
 import os
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -167,9 +168,16 @@ def left_on_the_host(server, uid_base):
 
 
 def control_groups(server):
-    """The server's own, and those of its slots."""
+    """The server's own, and those of its slots. A slot of sessions gets one when it is used, and keeps it."""
     own = Path("/sys/fs/cgroup").glob(f"**/hatchery-{server.pid}")
-    return sorted(str(path) for top in own for path in top.rglob("*") if path.is_dir())
+    return {str(path) for top in own for path in top.rglob("*") if path.is_dir()}
+
+
+def groups_opened_twice(server):
+    if proc.footprint(server.pid).fds is None:
+        return {}
+    counts = Counter(filter(proc.is_of_a_control_group, proc.descriptors(server.pid)))
+    return {target: count for target, count in counts.items() if count > 1}
 
 
 @contextmanager
@@ -202,4 +210,5 @@ def unharmed(server, uid_base=0, baseline=None, witness=True):
     assert after.rss_kb < baseline.rss_kb + RSS_SLACK_KB, f"{baseline} → {after}"
     left = left_on_the_host(server, uid_base) - littered
     assert not left, left
-    assert control_groups(server) == groups
+    assert control_groups(server) >= groups
+    assert not groups_opened_twice(server)

@@ -102,7 +102,9 @@ def command_line(pid):
 
 @dataclass
 class Footprint:
-    fds: int  # None where they are closed to us: the process is not dumpable, and we are not root
+    # But for those of control groups, which slots of sessions keep for the next one. None where they are closed to us: the
+    # process is not dumpable, and we are not root.
+    fds: int
     threads: int
     rss_kb: int
     children: int
@@ -111,11 +113,26 @@ class Footprint:
     mounts: int
 
 
+def descriptors(pid):
+    """What they lead to; those that are closed meanwhile are left out."""
+    targets = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            targets.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except FileNotFoundError:
+            pass
+    return targets
+
+
+def is_of_a_control_group(target):
+    return target.startswith("/sys/fs/cgroup/")
+
+
 def footprint(pid, work=None):
     kin = children(pid)
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     try:
-        fds = len(os.listdir(f"/proc/{pid}/fd"))
+        fds = sum(not is_of_a_control_group(target) for target in descriptors(pid))
     except PermissionError:
         fds = None
     return Footprint(

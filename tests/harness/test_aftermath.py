@@ -2,10 +2,12 @@
 
 import ctypes
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from harness import aftermath
+from harness import aftermath, proc
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 IPC_PRIVATE = IPC_RMID = 0
@@ -35,3 +37,19 @@ def test_private_objects_are_told_apart(monkeypatch, kind):
         for one in made:
             assert remove(one) == 0
     assert not {f"{kind} {one}" for one in made} & aftermath.left_on_the_host(None, 0)
+
+
+def test_descriptors_of_control_groups_are_told_apart():
+    """Slots of sessions keep them, so they are not counted; but each file is open once."""
+    path = next(iter(Path("/sys/fs/cgroup").glob("**/cgroup.procs")), None)
+    if path is None:
+        pytest.skip("there are no control groups here")
+    me = SimpleNamespace(pid=os.getpid())
+    before = proc.footprint(me.pid).fds
+    with open(path):
+        assert proc.footprint(me.pid).fds == before
+        assert not aftermath.groups_opened_twice(me)
+        with open(path):
+            assert aftermath.groups_opened_twice(me) == {str(path): 2}
+    with open("/dev/null"):
+        assert proc.footprint(me.pid).fds == before + 1
