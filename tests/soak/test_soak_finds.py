@@ -9,7 +9,7 @@ import pytest
 
 from harness.sessions import made
 from holdings import control_groups
-from native_sessions import Native
+from native_session import Native
 from remembered import Account, Model
 from session_holdings import SLOTS_MAX, at_rest, homes, look
 from test_soak import GIVE_BACK
