@@ -53,8 +53,12 @@ const char *respond_reason(int status) {
                 return "Client Closed Request";
         case 500:
                 return "Internal Server Error";
+        case 502:
+                return "Bad Gateway";
         case 503:
                 return "Service Unavailable";
+        case 504:
+                return "Gateway Timeout";
         case 507:
                 return "Insufficient Storage";
         default:
