@@ -158,7 +158,7 @@ static void test_limits(void **state) {
 
         memset(content, 'x', sizeof(content));
         for (int i = 0; i < 5; i++) {
-                char name[8];
+                char name[12];
 
                 (void) snprintf(name, sizeof(name), "%d", i);
                 file_write(from_fd, name, content, sizeof(content));
