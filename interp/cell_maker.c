@@ -26,7 +26,7 @@
 
 static const char usage[] =
         "usage: hatchery-python --make-cells --socket FD --layers MASK [--view PATH]...\n"
-        "                       [--data PATH]... [--homes DIRECTORY] [--log-level LEVEL]\n"
+        "                       [--data PATH]... [--homes FD] [--log-level LEVEL]\n"
         "It is started by hatchery, and of no use by itself.\n";
 
 typedef struct CellMaker {
@@ -36,7 +36,7 @@ typedef struct CellMaker {
         LayerMask layers;      /* asked for */
         LayerMask cell_layers; /* of these, what each cell has for itself */
         ViewOptions view;
-        const char *homes; /* the folder of all homes of sessions, or NULL */
+        int homes_fd; /* the folder of all homes of sessions, or -1 */
         CellRoot root;
 } CellMaker;
 
@@ -93,7 +93,9 @@ static int parse_option(int option, CellMaker *maker) {
         case 'd':
                 return view_add(&maker->view, VIEW_WRITE, optarg) ? 0 : -1;
         case 'h':
-                maker->homes = optarg;
+                if (parse_number(optarg, &number) < 0 || number > INT_MAX)
+                        return -1;
+                maker->homes_fd = (int) number;
                 return 0;
         case 'l':
                 if (log_level_parse(optarg, &level) < 0)
@@ -134,6 +136,8 @@ static int secure(CellMaker *maker, CellReport *report) {
         (void) sigprocmask(SIG_SETMASK, &all, NULL);
         if (fcntl(maker->socket_fd, F_SETFD, FD_CLOEXEC) < 0)
                 return cell_report_failure(report, "the socket of the supervisor");
+        if (maker->homes_fd >= 0 && fcntl(maker->homes_fd, F_SETFD, FD_CLOEXEC) < 0)
+                return cell_report_failure(report, "the homes of sessions");
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return cell_report_failure(report, "give up new privileges");
         maker->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -198,7 +202,9 @@ static int prepare(CellMaker *maker, CellReport *report) {
         if (r >= 0)
                 r = enter_shared(maker, report);
         if (r >= 0 && has(maker, LAYER_MOUNT_NAMESPACE))
-                r = cell_root_enter(&maker->view, maker->homes, report, &maker->root);
+                r = cell_root_enter(&maker->view, maker->homes_fd, report, &maker->root);
+        /* A way out of the root that no keeper may have. */
+        close_fd(&maker->homes_fd);
         if (r >= 0)
                 r = drop_capabilities(report);
         if (r < 0)
@@ -316,8 +322,10 @@ static int serve(CellMaker *maker) {
 }
 
 int cell_maker_main(int argc, char **argv) {
-        static CellMaker maker = {
-                .socket_fd = -1, .proc_fd = -1, .root = {.writable_fd = -1, .homes_fd = -1}};
+        static CellMaker maker = {.socket_fd = -1,
+                                  .proc_fd = -1,
+                                  .homes_fd = -1,
+                                  .root = {.writable_fd = -1, .homes_fd = -1}};
         CellReport report = {.kind = CELLS_FAILED};
 
         log_set_name("cells");

@@ -113,21 +113,19 @@ static int collect(const ViewOptions *options, Pieces *pieces, CellReport *repor
         return 0;
 }
 
-/* Writable, as the view never is but for --data. */
-static int copy_homes(const char *path, int *ret_fd, CellReport *report) {
+/* That of the current directory. Writable, as the view never is but for --data. */
+static int copy_homes(int *ret_fd, CellReport *report) {
         struct mount_attr attributes = {
                 .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
                 .propagation = MS_PRIVATE,
         };
         _autoclose_ int fd = -1;
 
-        if (!path)
-                return 0;
-        fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+        fd = open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
         if (fd < 0)
-                return cell_report_failure(report, "copy the mount of %s", path);
+                return cell_report_failure(report, "copy the mount of the homes of sessions");
         if (mount_setattr(fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
-                return cell_report_failure(report, "change the mount of %s", path);
+                return cell_report_failure(report, "change the mount of the homes of sessions");
         *ret_fd = take_fd(fd);
         return 0;
 }
@@ -253,22 +251,26 @@ static int close_root(CellReport *report, CellRoot *ret_root) {
         return 0;
 }
 
-int cell_root_enter(const ViewOptions *options, const char *homes, CellReport *report,
+int cell_root_enter(const ViewOptions *options, int homes_fd, CellReport *report,
                     CellRoot *ret_root) {
         static Pieces pieces;
-        _autoclose_ int homes_fd = -1;
+        _autoclose_ int tree_fd = -1;
         mode_t mask = umask(022);
         int r;
 
         ret_root->writable_fd = ret_root->homes_fd = -1;
         ret_root->n_uids = 0;
+        /* A mount can be copied only from the own namespace. The kernel moves the current directory
+         * to the new one (copy_mnt_ns()), and no descriptor. */
+        if (homes_fd >= 0 && fchdir(homes_fd) < 0)
+                return cell_report_failure(report, "enter the homes of sessions");
         if (unshare(CLONE_NEWNS) < 0)
                 return cell_report_failure(report, "unshare(CLONE_NEWNS)");
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
                 return cell_report_failure(report, "make all mounts private");
         r = collect(options, &pieces, report);
-        if (r >= 0)
-                r = copy_homes(homes, &homes_fd, report);
+        if (r >= 0 && homes_fd >= 0)
+                r = copy_homes(&tree_fd, report);
         if (r >= 0)
                 r = change_root(report);
         if (r >= 0)
@@ -276,7 +278,7 @@ int cell_root_enter(const ViewOptions *options, const char *homes, CellReport *r
         if (r >= 0)
                 r = close_root(report, ret_root);
         if (r >= 0)
-                r = place_homes(homes_fd, ret_root, report);
+                r = place_homes(tree_fd, ret_root, report);
         pieces_done(&pieces);
         (void) umask(mask);
         return r;

@@ -28,9 +28,10 @@ typedef struct CellRoot {
 } CellRoot;
 
 /* Moves the calling process there: a mount namespace of its own, nothing left of the old root. All
- * steps need CAP_SYS_ADMIN in the user namespace, and Linux 5.12. homes: a path, or NULL. Returns
- * 0, or -errno with the report filled. */
-_must_check_ int cell_root_enter(const ViewOptions *options, const char *homes, CellReport *report,
+ * steps need CAP_SYS_ADMIN in the user namespace, and Linux 5.12. homes_fd: the folder of all
+ * homes, which becomes the current directory for a moment, or -1. Returns 0, or -errno with the
+ * report filled. */
+_must_check_ int cell_root_enter(const ViewOptions *options, int homes_fd, CellReport *report,
                                  CellRoot *ret_root);
 
 /* Gives uid and gid the name "runner" in all cells. Once per uid; past the first 1024 a uid has no

@@ -1,6 +1,7 @@
 #include "pool/cell_maker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,22 +15,35 @@ struct CellMaker {
 };
 
 static void build_arguments(const char *program, const TemplateConfig *config, const char *layers,
-                            const char *homes, const char *log_level, Arguments *arguments) {
+                            bool has_homes, const char *log_level, Arguments *arguments) {
         arguments_add(arguments, program);
         arguments_add(arguments, "--make-cells");
         arguments_add_option(arguments, "--socket", "3");
         _Static_assert(PROGRAM_SOCKET_FD == 3, "the number in the line above");
         arguments_add_option(arguments, "--layers", layers);
         program_add_views(config, arguments);
-        arguments_add_option(arguments, "--homes", homes);
+        /* By its number, since all on the machine may read what a process was started with. */
+        arguments_add_option(arguments, "--homes", has_homes ? "4" : NULL);
+        _Static_assert(PROGRAM_INHERITED_FD == 4, "the number in the line above");
         arguments_add_option(arguments, "--log-level", log_level);
+}
+
+static int open_homes(const char *state_directory) {
+        _autoclose_ int state_fd = open(state_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int fd;
+
+        if (state_fd < 0)
+                return raise_errno("open the state directory %s", state_directory);
+        fd = openat(state_fd, "sessions", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? raise_errno("open the homes of sessions") : fd;
 }
 
 int cell_maker_new(const char *program, const TemplateConfig *config, LayerMask layers,
                    const char *state_directory, const char *log_level, CellMaker **ret_maker) {
         _cleanup_(cell_maker_freep) CellMaker *maker = NULL;
         Arguments arguments = {.n = 0};
-        char mask[16], homes[256];
+        _autoclose_ int homes_fd = -1;
+        char mask[16];
         int r;
 
         maker = calloc(1, sizeof(*maker));
@@ -37,11 +51,13 @@ int cell_maker_new(const char *program, const TemplateConfig *config, LayerMask 
                 return raise_error(-ENOMEM, "allocate a cell maker");
         maker->program = PROGRAM_NONE;
         (void) snprintf(mask, sizeof(mask), "%u", layers);
-        if (state_directory)
-                (void) snprintf(homes, sizeof(homes), "%s/sessions", state_directory);
-        build_arguments(program, config, mask, state_directory ? homes : NULL, log_level,
-                        &arguments);
-        r = program_start(&arguments, NULL, 0, &maker->program);
+        if (state_directory) {
+                homes_fd = open_homes(state_directory);
+                if (homes_fd < 0)
+                        return homes_fd;
+        }
+        build_arguments(program, config, mask, homes_fd >= 0, log_level, &arguments);
+        r = program_start(&arguments, &homes_fd, homes_fd >= 0, &maker->program);
         if (r < 0)
                 return r;
         *ret_maker = take_ptr(maker);

@@ -15,10 +15,12 @@
  *
  * A cell maker is started as
  *     hatchery-python --make-cells --socket FD --layers MASK [--view PATH]... [--data PATH]
- *                     [--homes DIRECTORY] [--log-level LEVEL]
+ *                     [--homes FD] [--log-level LEVEL]
  * MASK: decimal LayerMask; the namespaces in it, and only these, are made. PATH: seen by workers at
- * the same place, read-only (--view) or writable (--data), besides what interp/view.c lists. It
- * ends when the other end of the socket closes, and so do its keepers when the supervisor dies.
+ * the same place, read-only (--view) or writable (--data), besides what interp/view.c lists.
+ * --homes: a descriptor of the folder of all homes (pool/home.h), whose path is nobody's business.
+ * The maker ends when the other end of the socket closes, and so do its keepers when the supervisor
+ * dies.
  */
 
 #include <stdint.h>

@@ -142,9 +142,15 @@ class Cell:
 
 
 class CellMaker(Program):
-    def __init__(self, *arguments, mask=ALL, start=True, wrapper=()):
+    def __init__(self, *arguments, mask=ALL, homes=None, start=True, wrapper=()):
+        """homes: the path of their folder."""
         number = mask if isinstance(mask, int) else layers(*mask)
-        super().__init__("--make-cells", "--layers", str(number), *arguments, wrapper=wrapper)
+        fds = [] if homes is None else [os.open(homes, os.O_PATH)]
+        for fd in fds:
+            arguments += ("--homes", str(fd))
+        super().__init__("--make-cells", "--layers", str(number), *arguments, wrapper=wrapper, pass_fds=fds)
+        for fd in fds:
+            os.close(fd)
         self.shared, self.cells, self.pids, self.slots = [], [], [], 0
         if start:
             self.ready = self.receive()

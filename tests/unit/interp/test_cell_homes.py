@@ -56,7 +56,7 @@ def sessions():
 @pytest.fixture
 def housed(make_maker, sessions):
     """A maker, and a cell with a home."""
-    maker = make_maker("--homes", str(sessions))
+    maker = make_maker(homes=sessions)
     return maker, maker.cell(home=MINE.encode())
 
 
@@ -269,7 +269,7 @@ OF_SERVER = ("rlimits", "no_new_privs", "capabilities", "not_dumpable", "landloc
 @pytest.fixture
 def session(make_maker, make_zygote, sessions):
     """A function that makes a worker of a session in a cell of that home."""
-    maker = make_maker("--homes", str(sessions))
+    maker = make_maker(homes=sessions)
     celled = Celled(maker, make_zygote(enter=maker.shared))
 
     def make(**parts):
@@ -393,16 +393,17 @@ def test_a_maker_without_homes(make_maker):
     assert maker.cell().run(lambda: os.listdir("/packages")) == []
 
 
-def test_homes_that_are_not_there(make_maker):
-    report = make_maker("--homes", "/var/tmp/hatchery-none/sessions", start=False).receive()
-    assert report.kind == FAILED and "/var/tmp/hatchery-none/sessions" in report.text
+def test_homes_that_are_no_folder(make_maker):
+    for arguments, keywords in [((), {"homes": "/etc/hostname"}), (("--homes", "4000"), {})]:
+        report = make_maker(*arguments, **keywords, start=False).receive()
+        assert report.kind == FAILED and "the homes of sessions" in report.text
 
 
 def test_root_without_the_right_to_mount(make_maker, sessions):
     """As in a container with its usual capabilities."""
     if not IS_ROOT or not user_namespaces_work():
         pytest.skip("needs root, and user namespaces")
-    maker = make_maker("--homes", str(sessions), mask=(*ALL, "userns"), wrapper=WITHOUT_MOUNT_RIGHTS)
+    maker = make_maker(homes=sessions, mask=(*ALL, "userns"), wrapper=WITHOUT_MOUNT_RIGHTS)
     assert maker.ready.layers & layers("userns")
     cell = maker.cell(home=MINE.encode())
     cell.run(lambda: Path("/work/0/file").write_text("x"))

@@ -27,7 +27,6 @@ static void send_report(uint32_t kind, uint32_t slot, LayerMask layers, size_t n
 }
 
 #define WITH_MOUNTS (layer_bit(LAYER_PID_NAMESPACE) | layer_bit(LAYER_MOUNT_NAMESPACE))
-#define STATE       "/state"
 #define SHARED      (layer_bit(LAYER_NET_NAMESPACE) | layer_bit(LAYER_IPC_NAMESPACE))
 
 static bool is(const char *what, const char *behaviour) {
@@ -66,6 +65,12 @@ static bool has_argument(int argc, char **argv, const char *word) {
         return false;
 }
 
+static bool is_homes(int fd) {
+        struct stat status;
+
+        return fstatat(fd, "is-homes", &status, 0) == 0;
+}
+
 /* Exit status 9 when it was not started as it must be. */
 static int maker_main(int argc, char **argv) {
         const char *what = "";
@@ -73,14 +78,14 @@ static int maker_main(int argc, char **argv) {
         for (int i = 1; i + 1 < argc; i++) {
                 if (strcmp(argv[i], "--view") == 0)
                         what = argv[i + 1];
-                if (strcmp(argv[i], "--homes") == 0 && strcmp(argv[i + 1], STATE "/sessions") != 0)
+                if (strcmp(argv[i], "--homes") == 0 && strcmp(argv[i + 1], "4") != 0)
                         return 9;
                 if (strcmp(argv[i], "--layers") == 0 && atoi(argv[i + 1]) != (int) WITH_MOUNTS)
                         return 9;
         }
         if (!has_argument(argc, argv, "--data") || !has_argument(argc, argv, "--homes") ||
-            !has_argument(argc, argv, "--socket") || fcntl(PROGRAM_INHERITED_FD, F_GETFD) >= 0 ||
-            getenv("SECRET"))
+            !has_argument(argc, argv, "--socket") || !is_homes(PROGRAM_INHERITED_FD) ||
+            fcntl(PROGRAM_INHERITED_FD + 1, F_GETFD) >= 0 || getenv("SECRET"))
                 return 9;
         return make_cells(what);
 }
@@ -88,11 +93,15 @@ static int maker_main(int argc, char **argv) {
 /* --- the tests --- */
 
 static CellMaker *maker;
+static Folder state_folder;
 static CellReport report;
 static int fds[_CELL_FDS];
 static unsigned descriptors_before;
 
 static int set_up(void **state) {
+        folder_make(&state_folder);
+        folder_make_in(state_folder.fd, "sessions");
+        folder_make_in(state_folder.fd, "sessions/is-homes");
         descriptors_before = count_open_descriptors();
         return 0;
 }
@@ -100,6 +109,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
         maker = cell_maker_free(maker);
         assert_int_equal(count_open_descriptors(), descriptors_before);
+        folder_remove(&state_folder);
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
         return 0;
 }
@@ -111,8 +121,9 @@ static void start(const char *behaviour) {
                                  .n_read_only_paths = 1,
                                  .data_path = "/data"};
 
-        assert_int_equal(
-                cell_maker_new("/proc/self/exe", &config, WITH_MOUNTS, STATE, "error", &maker), 0);
+        assert_int_equal(cell_maker_new("/proc/self/exe", &config, WITH_MOUNTS, state_folder.path,
+                                        "error", &maker),
+                         0);
         assert_true(cell_maker_pid(maker) > 0);
 }
 
@@ -208,6 +219,10 @@ static void test_a_program_that_is_not_there(void **state) {
         TemplateConfig config = {.name = "default"};
 
         assert_int_equal(cell_maker_new("/nonexistent", &config, WITH_MOUNTS, NULL, NULL, &maker),
+                         -ENOENT);
+        assert_null(maker);
+        assert_int_equal(cell_maker_new("/proc/self/exe", &config, WITH_MOUNTS, "/nonexistent",
+                                        NULL, &maker),
                          -ENOENT);
         assert_null(maker);
 }
