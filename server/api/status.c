@@ -86,6 +86,7 @@ static void write_template_state(JsonWriter *writer, const App *app, unsigned in
         facts_write_number(writer, "busy", state.busy);
         facts_write_number(writer, "retiring", state.retiring);
         facts_write_number(writer, "queued", state.queued);
+        facts_write_number(writer, "session_spares", state.session_spares);
         facts_write_number(writer, "probes_tried", state.probes_tried);
         facts_write_number(writer, "probes_stopped", state.probes_stopped);
         facts_write_loosened(writer, &app->options->templates[index]);

@@ -8,8 +8,9 @@ import pytest
 
 from faults import BARE, keepers, kill_and_wait, kill_zygote, makers, replaced
 from harness import proc
-from harness.aftermath import counters, mounts
+from harness.aftermath import children_at_rest, counters, mounts, quiet_snapshot, template
 from harness.hatchery import eventually
+from harness.isolation import OF_CELLS, layers_on
 from harness.own_sessions import OwnSession, all_ended
 
 
@@ -230,16 +231,23 @@ def test_nothing_grows(make_server):
             session.end()
 
     def rest():
+        """All workers and spares are there, and what has ended is gone, on disk too."""
         all_ended(server)
         last = []
 
-        def steady():
-            last[:] = [*last[-1:], server.snapshot()]
-            return len(last) == 2 and (last[0].fds, last[0].children) == (last[1].fds, last[1].children) and last[1].zombies == 0 and \
-                server.health()["pool"]["templates"][0]["idle"] == server.health()["pool"]["templates"][0]["workers"]
+        def at_rest():
+            state = template(server)
+            last[:] = server.snapshot(), state
+            return state["session_spares"] == 2 and last[0].zombies == 0 and \
+                last[0].children == children_at_rest(server) + 2 * children_of_a_spare and \
+                len(list(homes.glob("*/work"))) == 2 and not list((homes / "trash").iterdir())
 
-        eventually(steady, 20, lambda: last)
-        return last[1]
+        eventually(at_rest, 20, lambda: last)
+        return quiet_snapshot(server)
+
+    # The worker, and the keeper of its cell.
+    children_of_a_spare = 1 + bool(layers_on(server) & OF_CELLS)
+    homes = server.state / "sessions"
 
     fates(40)
     before = rest()
@@ -248,5 +256,3 @@ def test_nothing_grows(make_server):
     assert (after.fds, after.children, after.zombies, mounts(server)) == (before.fds, before.children, 0, []), f"{before} → {after}"
     assert after.rss_kb < before.rss_kb + (6 << 10), f"{before} → {after}"
     assert counters(server)["quarantined"] == 0 and counters(server)["sessions"] == 0
-    eventually(lambda: not list((server.state / "sessions").glob("????????????????/work")) or
-               len(list((server.state / "sessions").glob("*/work"))) <= 3, 10, "homes are removed")
