@@ -37,7 +37,7 @@ typedef struct Options {
         const char *tls_certificate, *tls_key; /* PEM files, both or none */
         const char *log_level;
         bool access_log;
-        uint64_t request_bytes_max;  /* body of a request */
+        uint64_t request_bytes_max;                       /* body of a request */
         uint64_t bodies_bytes_max, bodies_disk_bytes_max; /* of all together, while they come in */
         uint64_t head_timeout_ms;    /* from the first byte of a request to the end of its head */
         uint64_t request_timeout_ms; /* … to the end of its body */
