@@ -34,7 +34,7 @@ const char *file_path_problem(Slice path) {
                 Slice component = slice_of(at, (size_t) ((slash ? slash : end) - at));
 
                 if (component.size == 0)
-                        return "has an empty component";
+                        return "has an empty component: two slashes together, or one at its end";
                 if (slice_equals(component, ".") || slice_equals(component, ".."))
                         return "has \".\" or \"..\" as a component";
                 if (component.size > FILE_NAME_MAX)

@@ -203,7 +203,7 @@ void intake_file_begin(Intake *intake) {
         if (intake->limit < app->options->request_bytes_max)
                 intake->limit = app->options->request_bytes_max;
         if (intake->head.content_length > intake->limit) {
-                refuse(intake, 413, "The body has %llu bytes; it may have %llu.",
+                refuse(intake, 413, "The body has %llu bytes; here it may have at most %llu.",
                        (unsigned long long) intake->head.content_length,
                        (unsigned long long) intake->limit);
                 intake->drops_all = intake->head.expects_continue ||

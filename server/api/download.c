@@ -140,8 +140,11 @@ static void on_stop(h2o_generator_t *generator, h2o_req_t *req) {
 
 static void respond_no_file(Download *download, int r) {
         ErrorAnswer answer = {.status = 404};
-        const char *text = download->options.not_found ? download->options.not_found
-                                                       : "The session has no file of this name.";
+        const char *text =
+                download->options.not_found
+                        ? download->options.not_found
+                        : "The session has no file of this name; GET .../files lists what "
+                          "there is.";
 
         if (r == -EISDIR) {
                 answer.status = 409;

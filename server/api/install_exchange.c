@@ -2,6 +2,10 @@
 
 #include <stdio.h>
 
+#include "jsontext/utf8.h"
+
+#define SHOWN_MAX 100
+
 static void exchange_dispose(void *data) {
         InstallExchange *exchange = data;
 
@@ -40,13 +44,16 @@ static void on_done(void *data, const InstallResult *result) {
 }
 
 static ErrorAnswer problem_of(const InstallExchange *exchange, int r, const InstallProblem *problem,
-                              char *field, char *text, size_t size) {
+                              Slice requirement, char *field, char *text, size_t size) {
+        int shown = (int) utf8_valid_prefix(slice_of(
+                requirement.data, requirement.size < SHOWN_MAX ? requirement.size : SHOWN_MAX));
         unsigned later_s = pool_retry_after_s(exchange->app->pool);
 
         switch (r) {
         case INSTALL_E_REQUIREMENT:
                 (void) sprintf(field, "packages[%zu]", problem->index);
-                (void) snprintf(text, size, "This requirement %s.", problem->why);
+                (void) snprintf(text, size, "The requirement \"%.*s\" %s.", shown,
+                                (const char *) requirement.data, problem->why);
                 return (ErrorAnswer){.status = 422, .field = field};
         case INSTALL_E_QUEUE_FULL:
                 (void) snprintf(text, size,
@@ -65,9 +72,11 @@ static ErrorAnswer problem_of(const InstallExchange *exchange, int r, const Inst
         }
 }
 
-static void refuse(InstallExchange *exchange, int r, const InstallProblem *problem) {
-        char field[40], text[256];
-        ErrorAnswer answer = problem_of(exchange, r, problem, field, text, sizeof(text));
+static void refuse(InstallExchange *exchange, int r, const InstallProblem *problem,
+                   Slice requirement) {
+        char field[40], text[384];
+        ErrorAnswer answer =
+                problem_of(exchange, r, problem, requirement, field, text, sizeof(text));
 
         if (exchange->refuse)
                 exchange->refuse(exchange, answer, text);
@@ -83,7 +92,8 @@ void install_exchange_start(InstallExchange *exchange, Session *session, const S
                               &callback, &exchange->install, &problem);
 
         if (r != POOL_OK)
-                refuse(exchange, r, &problem);
+                refuse(exchange, r, &problem,
+                       r == INSTALL_E_REQUIREMENT ? requirements[problem.index] : SLICE_NULL);
         else
                 hangup_watch(exchange->app->hangups, exchange->req, &exchange->hangup, on_gone,
                              exchange);

@@ -75,7 +75,14 @@ static void have_form(Upload *upload) {
                 respond_missing(upload->req, FIELD_IN_BODY, "session_id");
                 return;
         }
-        if (!file || !file->is_file || file->filename.size == 0) {
+        if (file && !file->is_file) {
+                respond_invalid(upload->req, FIELD_IN_BODY, "file",
+                                "This must be sent as a file, with a file name: with curl, "
+                                "-F file=@PATH.",
+                                "value_error.missing");
+                return;
+        }
+        if (!file || file->filename.size == 0) {
                 respond_missing(upload->req, FIELD_IN_BODY, "file");
                 return;
         }

@@ -135,7 +135,7 @@ Session *session_of_path(const App *app, h2o_req_t *req, const RouteMatch *match
                 session = session_find(app->pool, SESSION_NATIVE, match->parameters[0]);
         if (!session)
                 respond_error(req, match->errors, (ErrorAnswer){.status = 404},
-                              "There is no session of this id.");
+                              "There is no session of this id; POST /v1/sessions makes one.");
         return session;
 }
 

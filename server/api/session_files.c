@@ -108,7 +108,10 @@ static bool respond_no_way(h2o_req_t *req, int r) {
                 return false;
         respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 404, .field = "path"}, "%s",
                       r == -ELOOP ? "A symbolic link stands in the way; none is followed."
-                                  : "There is nothing of this name in the session's workspace.");
+                      : r == -ENOTDIR
+                              ? "Something on this path is a file, where a folder is expected."
+                              : "There is nothing of this name in the session's workspace; "
+                                "GET .../files lists what there is.");
         return true;
 }
 
@@ -139,7 +142,7 @@ static bool read_switch(h2o_req_t *req, const char *name, bool *ret_on) {
         if (r == 0 || *ret_on || slice_equals(value, "0") || slice_equals(value, "false"))
                 return true;
         respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 422, .field = name},
-                      "This is 1 or 0.");
+                      "This must be 1 or 0; true and false will do.");
         return false;
 }
 

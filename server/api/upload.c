@@ -10,6 +10,7 @@
 #include "server/api/session_exchange.h"
 #include "server/file_path.h"
 #include "server/file_store.h"
+#include "server/options.h"
 #include "server/request.h"
 #include "server/respond.h"
 
@@ -177,6 +178,15 @@ bool upload_add(Upload *upload, const char *field, Slice path, uint64_t offset, 
                               "The name of the file %s.", problem);
                 return false;
         }
+        if (size > upload->app->options->sessions.file_bytes_max) {
+                respond_error(upload->req, upload->match.errors,
+                              (ErrorAnswer){.status = 413, .field = field},
+                              "The file has %llu bytes; this server takes files of at most %llu "
+                              "(file-bytes).",
+                              (unsigned long long) size,
+                              (unsigned long long) upload->app->options->sessions.file_bytes_max);
+                return false;
+        }
         items = work ? reallocarray(work->items, work->n_items + 1, sizeof(*items)) : NULL;
         if (items)
                 work->items = items;
@@ -248,11 +258,12 @@ static void respond_store_error(UploadWork *work, int r) {
                 return;
         case -EISDIR:
                 status = 409;
-                text = "A folder has the name of the file.";
+                text = "A folder has the name of the file; remove it first, or take another name.";
                 break;
         case -ENOTDIR:
                 status = 409;
-                text = "What comes before the last slash of the file's name is no folder.";
+                text = "What comes before the last slash of the file's name is no folder; remove "
+                       "it first, or take another name.";
                 break;
         case -ELOOP:
                 status = 409;
