@@ -278,7 +278,6 @@ static void test_what_is_no_home_goes(void **state) {
 }
 
 static void test_two_of_one_index(void **state) {
-        _autoclose_ int root_fd = folder_open_in(folder.fd, "sessions");
         Home first, second;
         HomeMember its_member;
         uint64_t position = 0;
