@@ -60,7 +60,7 @@ static bool read_request_line(Slice line, RequestHead *head) {
         const uint8_t *space = memchr(line.data, ' ', line.size);
         size_t tail = sizeof(version); /* with its last digit */
 
-        if (!space || line.size < tail ||
+        if (!space || space == line.data || line.size < tail ||
             memcmp(line.data + line.size - tail, version, tail - 1) != 0)
                 return false;
         head->method = slice_of(line.data, (size_t) (space - line.data));

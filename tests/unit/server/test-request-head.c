@@ -45,6 +45,7 @@ static void test_what_is_left_to_others(void **state) {
                 "PUT / HTTP/2.0\r\n\r\n",
                 "PUT /\r\n\r\n",
                 "PUT  HTTP/1.1\r\n\r\n",
+                " / HTTP/1.1\r\n\r\n",
                 "PUT /a b HTTP/1.1\r\n\r\n",
                 "\r\n\r\n",
         };
