@@ -85,6 +85,8 @@ static bool read_field(Slice input, size_t at, size_t end, RequestHead *head) {
                 return value_is(value_of(line), "chunked");
         }
         if (is_named(line, "expect")) {
+                if (head->expects_continue)
+                        return false;
                 head->expect_at = at;
                 head->expects_continue = true;
                 return value_is(value_of(line), "100-continue");

@@ -42,6 +42,7 @@ static void test_what_is_left_to_others(void **state) {
                 "PUT / HTTP/1.1\r\nContent-Length: 1 \r\n\r\n",
                 "PUT / HTTP/1.1\r\nContent-Length: 1\r\nX: a\r\n b\r\n\r\n",
                 "PUT / HTTP/1.1\r\nExpect: 200-ok\r\nContent-Length: 1\r\n\r\n",
+                "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n\r\n",
                 "PUT / HTTP/2.0\r\n\r\n",
                 "PUT /\r\n\r\n",
                 "PUT  HTTP/1.1\r\n\r\n",
