@@ -102,7 +102,8 @@ static void on_done(void *data, const InstallResult *result) {
                                 package->from_cache ? " cached" : "");
         }
         assert_true(result->log.size < sizeof(outcome->log));
-        memcpy(outcome->log, result->log.data, result->log.size);
+        if (result->log.size > 0)
+                memcpy(outcome->log, result->log.data, result->log.size);
 }
 
 static void start_on(Session *session, const char *requirement, Outcome *outcome,

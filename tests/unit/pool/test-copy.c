@@ -194,7 +194,10 @@ static _Noreturn void play(int control_fd, Manner manner) {
         } control;
         ControlMessage text;
         struct iovec iov = {&text, sizeof(text)};
-        struct msghdr message = {&(char){0}, 0, &iov, 1, &control, sizeof(control), 0};
+        struct msghdr message = {.msg_iov = &iov,
+                                 .msg_iovlen = 1,
+                                 .msg_control = &control,
+                                 .msg_controllen = sizeof(control)};
         int listener_fd = listen_to_clone(), fds[_CONTROL_FDS];
 
         say(control_fd, CONTROL_LISTENER, 0, &listener_fd, listener_fd >= 0);
