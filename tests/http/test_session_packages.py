@@ -121,7 +121,7 @@ def test_again(session):
 
 def test_another_version(session):
     assert set(session.installed("cup==1.0")) == {"cup==1.0"}
-    assert session.value("import os; os.path.exists('/packages/0/cup_size') or 'cup_size' in str(os.listdir('/'))") in ("False",)
+    assert session.value("import os, sys; any(os.path.exists(path + '/cup_size') for path in sys.path)") == "False"
     assert set(session.installed("cup==2.0")) == {"cup==2.0"}
     assert session.packages()["packages"] == [{"name": "cup", "version": "2.0"}]
     assert session.value("import cup; cup.version") == "'2.0'"
