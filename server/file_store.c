@@ -154,10 +154,15 @@ static int open_pending(int folder_fd, Pending *ret_pending) {
         ret_pending->fd = openat(folder_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
         if (ret_pending->fd >= 0)
                 return 0;
+        /* ext4 says so of a folder that has been removed meanwhile (ext4_new_inode()). */
+        if (errno == EPERM)
+                return -ENOENT;
         if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL)
                 return raise_errno("make a file for an upload");
         file_hidden_name(ret_pending->hidden);
         ret_pending->fd = tree_open(folder_fd, ret_pending->hidden, O_CREAT | O_EXCL | O_WRONLY);
+        if (ret_pending->fd == -ENOENT || ret_pending->fd == -EPERM)
+                return -ENOENT;
         return ret_pending->fd < 0 ? raise_error(ret_pending->fd, "make a file for an upload") : 0;
 }
 
