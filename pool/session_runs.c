@@ -276,12 +276,16 @@ void session_on_answer(Slot *slot, const Run *run, VerdictCause cause, const Ver
                         session_allow_disk(session);
                 session_lose(session, ret_told->lost);
         }
-        session_use(session);
+        /* What lives on is noted when its answer has left. */
+        if (slot->state != SLOT_HELD)
+                session_use(session);
         session_tell_interrupted(session, slot->state != SLOT_HELD);
 }
 
 void session_after_answer(Slot *slot) {
         slot->answers = false;
-        if (slot->session)
-                session_assign(slot->session);
+        if (!slot->session)
+                return;
+        session_use(slot->session);
+        session_assign(slot->session);
 }
