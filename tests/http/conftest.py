@@ -13,3 +13,13 @@ def folders():
         for part in ("work", "state"):
             (top / part).mkdir()
         yield ["--work-directory", top / "work", "--state-directory", top / "state"]
+
+
+@pytest.fixture
+def session(server):
+    """The path of a new session; it is ended afterwards."""
+    answer = server.post("/v1/sessions", {})
+    assert answer.status == 201, answer
+    path = "/v1/sessions/" + answer.json()["id"]
+    yield path
+    server.request("DELETE", path)
