@@ -80,6 +80,14 @@ static void set_timer(Install *install, uint64_t now_ns) {
                   next_ns < install->deadline_ns ? next_ns : install->deadline_ns);
 }
 
+/* One that could not set itself up ends without listening; what it said of that waits in the
+ * socket, and becomes the outcome. */
+static int tell(Install *install, const void *message, size_t size) {
+        int r = program_send(&install->program, message, size, NULL, 0);
+
+        return r == -EPIPE ? 0 : r;
+}
+
 int install_process_start(Install *install) {
         uint64_t now_ns = clock_now_ns();
         int r = start(install);
@@ -89,7 +97,7 @@ int install_process_start(Install *install) {
         if (r == 0)
                 r = watch(install, install->program.socket_fd);
         if (r == 0)
-                r = program_send(&install->program, install->texts, install->texts_size, NULL, 0);
+                r = tell(install, install->texts, install->texts_size);
         if (r < 0) {
                 install_fail(install, INSTALL_UNAVAILABLE,
                              "The process for packages could not be started.");
@@ -183,7 +191,7 @@ static bool answer_resolved(Install *install, const InstallReport *report) {
                 if (wheel->cached)
                         wheel_cache_pin(wheel->cached);
         }
-        return program_send(&install->program, wanted, n > 0 ? n : 1, NULL, 0) == 0;
+        return tell(install, wanted, n > 0 ? n : 1) == 0;
 }
 
 static bool note_unpacked(Install *install, uint32_t number) {

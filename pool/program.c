@@ -157,8 +157,9 @@ int program_send(const Program *program, const void *message, size_t size, const
                 memcpy(CMSG_DATA(header), fds, sizeof(int) * n_fds);
         }
         if (sendmsg(program->socket_fd, &head, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-                return errno == EAGAIN ? -EAGAIN
-                                       : raise_errno("send a command to process %d", program->pid);
+                return errno == EAGAIN || errno == EPIPE
+                               ? -errno
+                               : raise_errno("send a command to process %d", program->pid);
         return 0;
 }
 

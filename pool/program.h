@@ -49,8 +49,9 @@ _must_check_ int program_start(const Arguments *arguments, const int *inherited,
 /* Kills the process and waits for it. */
 void program_end(Program *program);
 
-/* Sends one message with descriptors. Returns 0, -EAGAIN when the socket is full, or another
- * -errno when it is broken. */
+/* Sends one message with descriptors. Returns 0, -EAGAIN when the socket is full, -EPIPE when the
+ * process has closed its end (what it said before that can still be received), or another
+ * -errno. */
 _must_check_ int program_send(const Program *program, const void *message, size_t size,
                               const int *fds, size_t n_fds);
 
