@@ -47,16 +47,19 @@ DEFINE_CLEANUP(Installer, installer_free)
 int installer_fd(const Installer *installer);
 _must_check_ int installer_dispatch(Installer *installer);
 
-/* How an installation has ended. */
+/*
+ * How an installation has ended. Whoever may choose packages chooses what is in them, so whatever
+ * a wheel brings about is the caller's, and no failure of the server.
+ */
 typedef enum InstallOutcome {
         INSTALL_DONE,
         INSTALL_NOT_FOUND,   /* 422: no such project, no such version, none for this Python, or no
                                 wheel */
         INSTALL_CONFLICT,    /* 422: the requirements exclude each other, or what is there */
         INSTALL_NO_INDEX,    /* 502: the index cannot be reached, or gives no proper answer */
-        INSTALL_BAD_WHEEL,   /* 502: not what the index has promised, or not a proper wheel */
-        INSTALL_TIMEOUT,     /* 504 */
-        INSTALL_TOO_LARGE,   /* 507: more than a session may have */
+        INSTALL_BAD_WHEEL,   /* 422: not what the index has promised, or not a proper wheel */
+        INSTALL_TIMEOUT,     /* 504: before all wheels were there */
+        INSTALL_TOO_LARGE,   /* 413: more than a session may have, or can be unpacked in time */
         INSTALL_NO_SPACE,    /* 507: the server's disk is full */
         INSTALL_ENDED,       /* 404: the session has ended meanwhile */
         INSTALL_UNAVAILABLE, /* 503: the process could not be started, or died */

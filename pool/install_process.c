@@ -287,12 +287,24 @@ static void listen_to(Install *install) {
 
 /* --- events --- */
 
+/* Once it is known which wheels are needed, the index has given them: what takes so long now is
+ * their own. */
+static void fail_by_time(Install *install, const char *what) {
+        if (install->is_resolved)
+                install_fail(install, INSTALL_TOO_LARGE,
+                             "There is too much in these packages: to unpack them takes more than "
+                             "%s.",
+                             what);
+        else
+                install_fail(install, INSTALL_TIMEOUT, "The installation took longer than %s.",
+                             what);
+}
+
 static void on_exit_of(Install *install, int status) {
         if (install->step == INSTALL_RUNS) {
                 log_warning("the process for packages has ended status=0x%x", (unsigned) status);
                 if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
-                        install_fail(install, INSTALL_TIMEOUT,
-                                     "The installation used more CPU time than it may.");
+                        fail_by_time(install, "the CPU time that it may use");
                 else
                         install_fail(install, INSTALL_UNAVAILABLE,
                                      "The process for packages ended before it was done.");
@@ -330,12 +342,14 @@ static bool overruns_disk(Install *install) {
 }
 
 void install_process_on_timer(Install *install, uint64_t now_ns) {
+        char limit[64];
+
         if (install->step != INSTALL_RUNS)
                 return;
         if (now_ns >= install->deadline_ns) {
-                install_fail(install, INSTALL_TIMEOUT,
-                             "The installation took longer than %llu ms (install_timeout_ms).",
-                             (unsigned long long) install->installer->config.timeout_ms);
+                (void) snprintf(limit, sizeof(limit), "%llu ms (install_timeout_ms)",
+                                (unsigned long long) install->installer->config.timeout_ms);
+                fail_by_time(install, limit);
                 install_process_kill(install);
         } else if (overruns_disk(install)) {
                 install_fail(install, INSTALL_TOO_LARGE,

@@ -285,8 +285,7 @@ static void on_installed(InstallExchange *exchange, const InstallResult *result)
                 send_packages(exchange->app, exchange->req, exchange->data);
         else
                 respond_error(exchange->req, exchange->errors,
-                              (ErrorAnswer){.status = install_outcome_status(result->outcome)},
-                              "%s", result->why);
+                              install_error_answer(exchange, result->outcome), "%s", result->why);
 }
 
 void handle_interpreter_install(App *app, h2o_req_t *req, const RouteMatch *match) {

@@ -1,5 +1,6 @@
 #include "server/api/install_exchange.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "jsontext/utf8.h"
@@ -99,26 +100,38 @@ void install_exchange_start(InstallExchange *exchange, Session *session, const S
                              exchange);
 }
 
-int install_outcome_status(InstallOutcome outcome) {
+static int status_of(InstallOutcome outcome) {
         switch (outcome) {
-        case INSTALL_DONE:
-                return 200;
         case INSTALL_NOT_FOUND:
         case INSTALL_CONFLICT:
-                return 422;
-        case INSTALL_NO_INDEX:
         case INSTALL_BAD_WHEEL:
+                return 422;
+        case INSTALL_TOO_LARGE:
+                return 413;
+        case INSTALL_NO_INDEX:
                 return 502;
         case INSTALL_TIMEOUT:
                 return 504;
-        case INSTALL_TOO_LARGE:
         case INSTALL_NO_SPACE:
                 return 507;
         case INSTALL_ENDED:
                 return 404;
         case INSTALL_UNAVAILABLE:
-        case _INSTALL_OUTCOMES:
                 return 503;
+        case INSTALL_DONE:
+        case _INSTALL_OUTCOMES:
+                break;
         }
-        return 503;
+        assert(!"no error");
+        return 500;
+}
+
+ErrorAnswer install_error_answer(const InstallExchange *exchange, InstallOutcome outcome) {
+        ErrorAnswer answer = {.status = status_of(outcome)};
+
+        if (answer.status == 413 || answer.status == 422)
+                answer.field = "packages";
+        if (answer.status == 503)
+                answer.retry_after_s = pool_retry_after_s(exchange->app->pool);
+        return answer;
 }

@@ -45,5 +45,5 @@ InstallExchange *install_exchange_new(App *app, h2o_req_t *req, const RouteMatch
 void install_exchange_start(InstallExchange *exchange, Session *session, const Slice *requirements,
                             size_t n_requirements);
 
-/* The HTTP status of an outcome: 200, 404, 422, 502, 503, 504, 507. */
-int install_outcome_status(InstallOutcome outcome);
+/* What an outcome other than INSTALL_DONE is over HTTP: 404, 413, 422, 502, 503, 504, 507. */
+ErrorAnswer install_error_answer(const InstallExchange *exchange, InstallOutcome outcome);

@@ -181,7 +181,7 @@ static void on_installed(InstallExchange *exchange, const InstallResult *result)
                 jupyter_respond_not_found(exchange->req);
         } else if (result->outcome != INSTALL_DONE) {
                 respond_error(exchange->req, exchange->errors,
-                              (ErrorAnswer){.status = install_outcome_status(result->outcome)},
+                              install_error_answer(exchange, result->outcome),
                               "Failed to install %.*s: %s", (int) installation->package_name.len,
                               installation->package_name.base, result->why);
         } else if (write_log(result, &log) < 0) {

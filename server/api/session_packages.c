@@ -204,14 +204,10 @@ static void write_installed(JsonWriter *writer, const char *key, const InstallRe
 static void send_answer(InstallExchange *exchange, const InstallResult *result) {
         _cleanup_(buffer_done) Buffer body = {0};
         JsonWriter writer = JSON_WRITER(&body);
-        ErrorAnswer problem = {.status = install_outcome_status(result->outcome)};
 
         if (result->outcome != INSTALL_DONE) {
-                if (problem.status == 422)
-                        problem.field = "packages";
-                if (problem.status == 503)
-                        problem.retry_after_s = pool_retry_after_s(exchange->app->pool);
-                respond_error(exchange->req, exchange->errors, problem, "%s", result->why);
+                respond_error(exchange->req, exchange->errors,
+                              install_error_answer(exchange, result->outcome), "%s", result->why);
                 return;
         }
         json_begin_object(&writer);

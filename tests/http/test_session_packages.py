@@ -252,8 +252,8 @@ def test_not_found(session):
 
 
 def test_hostile_wheels(session):
-    expect_problem(session.install("forged"), 502, "hash")
-    expect_problem(session.install("climbs"), 502, "wheel")
+    expect_problem(session.install("forged"), 422, "hash", field="packages")
+    expect_problem(session.install("climbs"), 422, "wheel", field="packages")
     assert session.packages()["packages"] == []
     session.installed("links", "root-owned")
     found = session.value("""
@@ -272,7 +272,7 @@ def test_what_runs_at_the_start_of_python(session):
 
 
 def test_too_large(session):
-    expect_problem(session.install("large"), 507, "packages_mb")
+    expect_problem(session.install("large"), 413, "packages_mb", field="packages")
     assert session.packages()["packages"] == []
     session.installed("cup")
 

@@ -14,6 +14,7 @@ def index():
         one.add("greeter", "1.0", files={"greeter.py": MODULE.format("1.0")})
         one.add("greeter", "2.0", files={"greeter.py": MODULE.format("2.0")})
         one.add("other-name", files={"othermodule/__init__.py": MODULE.format("1"), "_private.py": ""}, requires=["greeter<2"])
+        one.add("forged", sha256="0" * 64)
         one.add("broken", files={"broken.py": "1 / 0\n"})
         one.add("empty", files={"empty-1.0.data/data/share/nothing": ""})
         yield one
@@ -43,6 +44,8 @@ def test_what_the_index_does_not_have(packages, index):
     service = CodeInterpreter(packages.url, "s")
     status, answer = service.install("greeter", "no-such-package")
     assert status == 422 and "no-such-package" in answer["detail"]
+    status, answer = service.install("forged")
+    assert status == 422 and "hash" in answer["detail"]
     assert service.install()[1]["installed_packages"] == []
     index.close()
     status, answer = service.install("greeter")

@@ -107,6 +107,9 @@ elif what == "talks":
     finish(install("good"))
 elif what == "hangs":
     time.sleep(60)
+elif what == "hangs-unpacking":
+    install("good")
+    time.sleep(60)
 elif what == "dies":
     os.kill(os.getpid(), 9)
 elif what == "garbage":
