@@ -243,20 +243,29 @@ static int shut_in(InstallOptions *options) {
 
 /* --- Python --- */
 
-static int run_driver(const InstallOptions *options) {
-        const char *text = harness_modules[0].text;
-        _pyowned_ PyObject *globals = PyDict_New(), *code = NULL, *module = NULL, *result = NULL;
-        PyObject *function;
+/* The last of them imports the others. */
+static PyObject *load_modules(void) {
+        PyObject *module = NULL;
 
-        if (!globals || PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) < 0)
-                return -1;
-        code = Py_CompileString(text, "<hatchery>", Py_file_input);
-        if (code)
-                module = PyEval_EvalCode(code, globals, globals);
-        function = module ? PyDict_GetItemString(globals, "main") : NULL;
-        if (function)
-                result = PyObject_CallFunction(function, "isz", options->socket_fd,
-                                               options->staging, options->index);
+        for (size_t i = 0; i < N_ELEMENTS(harness_modules); i++) {
+                _pyowned_ PyObject *code =
+                        Py_CompileString(harness_modules[i].text, "<hatchery>", Py_file_input);
+
+                Py_CLEAR(module);
+                if (code)
+                        module = PyImport_ExecCodeModule(harness_modules[i].name, code);
+                if (!module)
+                        return NULL;
+        }
+        return module;
+}
+
+static int run_driver(const InstallOptions *options) {
+        _pyowned_ PyObject *driver = load_modules(), *result = NULL;
+
+        if (driver)
+                result = PyObject_CallMethod(driver, "main", "isz", options->socket_fd,
+                                             options->staging, options->index);
         if (!result) {
                 PyErr_Print();
                 return -1;

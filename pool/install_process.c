@@ -202,12 +202,23 @@ static bool note_unpacked(Install *install, uint32_t number) {
         return true;
 }
 
-static bool finish(Install *install) {
+static bool is_all_unpacked(const Install *install) {
         for (size_t i = 0; i < install->n_wheels; i++) {
                 if (install->wheels[i].wanted && !install->wheels[i].unpacked)
                         return false;
         }
-        if (!install->is_resolved)
+        return install->is_resolved;
+}
+
+/* For whatever reason it does not go on: sessions compile what they import, and all else is there.
+ */
+static void go_without_bytecode(Install *install, const char *why) {
+        log_warning("packages go without byte code: %s", why);
+        install_process_kill(install);
+}
+
+static bool finish(Install *install) {
+        if (!is_all_unpacked(install))
                 return false;
         install_process_kill(install);
         return true;
@@ -226,6 +237,10 @@ static bool fail(Install *install, const InstallReport *report) {
 
         if (report->number == 0 || report->number >= _INSTALL_FAILURES)
                 return false;
+        if (is_all_unpacked(install)) {
+                go_without_bytecode(install, report->text);
+                return true;
+        }
         install_fail(install, outcomes[report->number], "%s", report->text);
         install_process_kill(install);
         return true;
@@ -301,7 +316,10 @@ static void fail_by_time(Install *install, const char *what) {
 }
 
 static void on_exit_of(Install *install, int status) {
-        if (install->step == INSTALL_RUNS) {
+        if (install->step == INSTALL_RUNS && is_all_unpacked(install)) {
+                log_warning("packages go without byte code: the process has ended status=0x%x",
+                            (unsigned) status);
+        } else if (install->step == INSTALL_RUNS) {
                 log_warning("the process for packages has ended status=0x%x", (unsigned) status);
                 if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
                         fail_by_time(install, "the CPU time that it may use");
@@ -346,7 +364,9 @@ void install_process_on_timer(Install *install, uint64_t now_ns) {
 
         if (install->step != INSTALL_RUNS)
                 return;
-        if (now_ns >= install->deadline_ns) {
+        if (now_ns >= install->deadline_ns && is_all_unpacked(install)) {
+                go_without_bytecode(install, "it takes too long");
+        } else if (now_ns >= install->deadline_ns) {
                 (void) snprintf(limit, sizeof(limit), "%llu ms (install_timeout_ms)",
                                 (unsigned long long) install->installer->config.timeout_ms);
                 fail_by_time(install, limit);

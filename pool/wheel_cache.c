@@ -116,7 +116,7 @@ typedef struct Found {
 
 static int read_about(int root_fd, const char *sha256, Found *ret_found) {
         _autoclose_ int folder_fd = tree_open(root_fd, sha256, O_RDONLY | O_DIRECTORY), fd = -1;
-        char text[512], name[REQUIREMENT_NAME_MAX + 1];
+        char text[512], name[REQUIREMENT_NAME_MAX + 1], format[4];
         unsigned long long bytes;
         struct stat status;
         ssize_t n;
@@ -129,8 +129,9 @@ static int read_about(int root_fd, const char *sha256, Found *ret_found) {
         if (n <= 0)
                 return -EBADMSG;
         text[n] = '\0';
-        if (sscanf(text, "%128s %128s %llu", ret_found->wheel.name, ret_found->wheel.version,
-                   &bytes) != 3 ||
+        if (sscanf(text, "%3s %128s %128s %llu", format, ret_found->wheel.name,
+                   ret_found->wheel.version, &bytes) != 4 ||
+            strcmp(format, WHEEL_FORMAT) != 0 ||
             !requirement_normalize(slice_of_text(ret_found->wheel.name), name))
                 return -EBADMSG;
         (void) memcpy(ret_found->wheel.sha256, sha256, SHA256_CHARS + 1);

@@ -5,7 +5,7 @@
  *
  *     <state directory>/wheels/              0711, locked by one server
  *         <sha256 of the wheel>/             0755, its time is that of its last use
- *             about                          "name version bytes"
+ *             about                          "2 name version bytes": 2 is WHEEL_FORMAT
  *             files/                         what a session gets: files that nobody may write
  *         staging/<random>/                  of one installation: what pip may write to
  *         trash/                             on its way out
@@ -23,6 +23,9 @@
 #include "pool/janitor.h"
 #include "pool/requirement.h"
 
+/* How wheels are unpacked; those of another format go when the server starts. Since 2 there is byte
+ * code beside the sources. It is for one version of Python: another one passes over it. */
+#define WHEEL_FORMAT      "2"
 #define WHEELS_CACHED_MAX 4096
 #define WHEEL_ENTRIES_MAX 200000
 #define SHA256_CHARS      64

@@ -86,8 +86,8 @@ static int take_folder(Taking *taking, int fd, unsigned depth) {
 static int write_about(int folder_fd, const CachedWheel *about) {
         _autoclose_ int fd = tree_open(folder_fd, "about", O_WRONLY | O_CREAT | O_EXCL);
         char text[512];
-        int size = snprintf(text, sizeof(text), "%s %s %llu\n", about->name, about->version,
-                            (unsigned long long) about->bytes);
+        int size = snprintf(text, sizeof(text), WHEEL_FORMAT " %s %s %llu\n", about->name,
+                            about->version, (unsigned long long) about->bytes);
 
         if (fd < 0)
                 return fd;

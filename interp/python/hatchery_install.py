@@ -1,11 +1,11 @@
 """install: one installation by pip, as wire/install.h has it. The process has been shut in before this begins."""
 
+import errno
 import glob
 import hashlib
 import importlib.machinery
 import io
 import json
-import logging
 import os
 import re
 import socket
@@ -13,6 +13,9 @@ import struct
 import sys
 import sysconfig
 import urllib.parse
+
+from hatchery_install_bytecode import compile_all
+from hatchery_install_index import PageWatch, short
 
 SAYS, WHEEL, RESOLVED, UNPACKED, FINISHED, FAILED = range(1, 7)
 OWN, NOT_FOUND, CONFLICT, NO_INDEX, BAD_WHEEL, TOO_LARGE, NO_SPACE = range(1, 8)
@@ -23,6 +26,7 @@ WHEELS_MAX = 256
 SAID_MAX = 1 << 20  # a program that says more than this is not listened to any more
 TAIL_MAX = 16384
 SENTENCE_MAX = 2000
+NAME_SHOWN_MAX = 80
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
@@ -30,9 +34,12 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-ERRNOS = {28: (NO_SPACE, "There is no space left on the server's disk."),
-          122: (NO_SPACE, "There is no space left on the server's disk."),
-          27: (TOO_LARGE, "A file is larger than the packages of a session may be (packages_mb).")}
+ERRNOS = {errno.ENOSPC: (NO_SPACE, "There is no space left on the server's disk."),
+          errno.EDQUOT: (NO_SPACE, "There is no space left on the server's disk."),
+          errno.EFBIG: (TOO_LARGE, "A file is larger than the packages of a session may be (packages_mb).")}
+# What the names in a wheel bring about: too long, a file where a folder is to be, one that nothing may be called.
+NAME_ERRNOS = {errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ,
+               errno.ELOOP, errno.ENOENT}
 
 
 class Failure(Exception):
@@ -79,53 +86,6 @@ class Output(io.TextIOBase):
         return len(text)
 
 
-class PageWatch(logging.Handler):
-    """What pip says of an index only at a level of verbosity that nobody reads: why a page was not fetched, and why a
-    file of it was not taken."""
-
-    def __init__(self):
-        super().__init__(logging.DEBUG)
-        self.unreachable, self.missing, self.skipped = [], False, []
-
-    def attach(self):
-        for name in ("index.collector", "index.package_finder"):
-            logger = logging.getLogger("pip._internal." + name)
-            logger.setLevel(logging.DEBUG)
-            logger.addHandler(self)
-
-    def emit(self, record):
-        message = str(record.msg)
-        if message.startswith("Could not fetch URL") and len(record.args) == 2:
-            response = getattr(record.args[1], "response", None)
-            if getattr(response, "status_code", None) == 404:
-                self.missing = True
-            else:
-                self.unreachable.append(short(record.args[1]))
-        elif message.startswith("Skipping page"):
-            self.unreachable.append("its answer is no page of an index")
-        elif message.startswith("Skipping link") and len(record.args) == 2 and len(self.skipped) < 1000:
-            self.skipped.append(str(record.args[0]))
-
-
-def short(reason):
-    """The last, most telling part of the messages that requests and urllib3 wrap around each other."""
-    text = " ".join(str(reason).split())
-    for pattern, words in ((r"Connection refused", "connection refused"),
-                           (r"Name or service not known|Temporary failure in name resolution|No address associated|"
-                            r"nodename nor servname", "its name cannot be resolved"),
-                           (r"timed out|Timeout", "it does not answer in time"),
-                           (r"CERTIFICATE_VERIFY_FAILED|SSLError|ssl certificate", "its certificate is not trusted"),
-                           (r"No route to host|Network is unreachable", "there is no route to it"),
-                           (r"Connection reset|RemoteDisconnected|Connection aborted|IncompleteRead|Connection broken",
-                            "it closed the connection")):
-        if re.search(pattern, text):
-            return words
-    status = re.search(r"\b([1-5][0-9][0-9]) (?:Client|Server) Error\b|(?:too many|HTTP error) ([1-5][0-9][0-9])\b", text)
-    if status:
-        return f"it answers {status[1] or status[2]}"
-    return re.sub(r"https?://\S+", "its address", text)[:200]
-
-
 class OnlyPip:
     """Finds pip among Debian's packages for a virtual environment that has none, and nothing else there."""
 
@@ -145,27 +105,33 @@ def find_pip():
         raise Failure(OWN, "There is no pip on the server (Debian: python3-pip).") from None
 
 
-def run_pip(arguments, before_it_cleans_up=None):
+def run_pip(arguments, before_it_cleans_up=lambda: None):
     """Runs `pip install` in this process. Returns its status and the exception that it has shown as text, or None."""
-    from pip._internal.commands import create_command
+    from pip._internal.commands import create_command, install
     command = create_command("install", isolated=True)
-    run, caught = command.run, []
+    run, tell, caught = command.run, install.create_os_error_message, []
 
     def watched(*arguments):
         try:
-            status = run(*arguments)
-            if before_it_cleans_up:
-                before_it_cleans_up()
-            return status
+            return run(*arguments)
         except BaseException as exception:
             caught.append(exception)
             raise
+        finally:
+            before_it_cleans_up()
 
-    command.run = watched
+    def told(error, *arguments):
+        # Of these there would be nothing but a line of output, which may be made of the names of a wheel's files.
+        caught.append(error)
+        return tell(error, *arguments)
+
+    command.run, install.create_os_error_message = watched, told
     try:
         status = command.main(arguments)
     except SystemExit as exit:
         status = exit.code
+    finally:
+        install.create_os_error_message = tell
     return status, caught[0] if caught else None
 
 
@@ -282,10 +248,9 @@ class Installation:
         kinds = [kind.__name__ for kind in type(exception).__mro__]
         text = " ".join(str(exception).split())[:SENTENCE_MAX] if exception else ""
         wanted = ", ".join(requirements)
-        errno = re.search(r"\[Errno (\d+)\]", self.output.tail) if exception is None else None
-        errno = getattr(exception, "errno", None) or (errno and int(errno[1]))
-        if errno in ERRNOS:
-            raise Failure(*ERRNOS[errno])
+        number = getattr(exception, "errno", None)
+        if number in ERRNOS:
+            raise Failure(*ERRNOS[number])
         if isinstance(exception, MemoryError):
             raise Failure(TOO_LARGE, "The installation needs more memory than it may have.")
         if "HashErrors" in kinds or "HashError" in kinds:
@@ -303,7 +268,18 @@ class Installation:
             raise Failure(NO_INDEX, f"A file of the package index cannot be had: {short(exception)}.")
         if "InstallationError" in kinds or "CommandError" in kinds:
             raise Failure(NOT_FOUND, f"{wanted}: {self.without_paths(text)}")
-        raise Failure(OWN, f"pip failed: {kinds[0]}: {self.without_paths(text)}" if exception else "pip failed.")
+        if number in NAME_ERRNOS:
+            name = os.path.basename(str(exception.filename or ""))[:NAME_SHOWN_MAX]
+            raise Failure(BAD_WHEEL, f"A wheel has a file that cannot be made: {exception.strerror}: {name!r}.")
+        if isinstance(exception, OSError) or exception is None:
+            raise Failure(OWN, f"pip failed: {self.without_paths(text)}." if exception else "pip failed.")
+        # pip is not prepared for all that an index or a wheel may say.
+        self.explain_misunderstood(f"{kinds[0]}: {self.without_paths(text)}")
+
+    def explain_misunderstood(self, why):
+        if self.downloads:
+            raise Failure(BAD_WHEEL, f"A wheel cannot be used: pip does not understand it: {why}.")
+        raise Failure(NO_INDEX, f"The package index cannot be used: pip does not understand its answer: {why}.")
 
     def explain_not_found(self, wanted):
         if self.watch.unreachable:
@@ -362,6 +338,10 @@ class Installation:
             if number < len(wanted) and wanted[number]:
                 self.unpack(number, wheel)
                 self.supervisor.send(UNPACKED, number)
+        # Whatever becomes of this, the wheels are there.
+        for number in range(len(wheels)):
+            if number < len(wanted) and wanted[number]:
+                compile_all(os.path.join(self.work, str(number)), os.path.join(self.temporary, "bytecode"))
         self.supervisor.send(FINISHED)
 
 

@@ -156,6 +156,28 @@ def test_a_second_session_needs_no_pip(shop, index):
         one.end()
 
 
+def test_nothing_is_compiled_again(shop):
+    sessions = [Session(shop) for _ in range(2)]
+    for one in sessions:
+        one.installed("cup")
+        assert one.value("""
+import sys
+compiled = []
+sys.addaudithook(lambda event, arguments: compiled.append(str(arguments[1])) if event == 'compile' else None)
+import cup, cup_size
+[name for name in compiled if 'cup' in name], cup.version
+""") == "([], '2.0')"
+        # Nothing of one version stays for another one.
+        assert set(one.installed("cup==1.0")) == {"cup==1.0"}
+        assert one.value("""
+import importlib, os
+importlib.reload(cup)
+files = os.listdir(os.path.dirname(cup.__cached__))
+cup.version, [name for name in compiled if 'cup' in name], files == [os.path.basename(cup.__cached__)]
+""") == "('1.0', [], True)"
+        one.end()
+
+
 def test_a_copy_has_its_own(session, shop):
     session.installed("tea")
     eventually(lambda: shop.get(session.path).json()["state"] == "idle", 10, "its interpreter is made")

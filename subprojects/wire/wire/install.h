@@ -13,7 +13,9 @@
  * The supervisor sends one message with the requirements, each with a NUL behind it. The answer is
  * one INSTALL_WHEEL for each wheel that is needed, and INSTALL_RESOLVED. Then the supervisor sends
  * one byte for each wheel, 1 for those that it does not have, and gets INSTALL_UNPACKED for each of
- * these, and INSTALL_FINISHED. INSTALL_SAYS may come between any two, and INSTALL_FAILED ends it.
+ * these, and INSTALL_FINISHED once byte code has been added to them, as far as it could be: when
+ * all are unpacked, the process may as well end by itself. INSTALL_SAYS may come between any two,
+ * and INSTALL_FAILED ends it.
  *
  * It has read what an index and the authors of packages have written: nothing that it says is
  * trusted beyond what it may choose anyway, which is what is in a wheel.

@@ -2,11 +2,14 @@
 
 import fcntl
 import hashlib
+import importlib.util
+import marshal
 import os
 import socket
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
 import venv
 from pathlib import Path
@@ -147,7 +150,6 @@ def test_a_wheel_and_what_it_needs(index, install):
     for number, (_, name, version) in enumerate(one.wheels):
         assert {f"{name}.py", f"{name}-{version}.dist-info/METADATA", f"{name}-{version}.dist-info/RECORD"} <= one.files(number)
         assert not any("direct_url" in path for path in one.files(number))
-        assert not any(path.endswith(".pyc") for path in one.files(number))
     assert "Would install" in one.said
     assert len(index.downloads()) == 2
 
@@ -320,6 +322,67 @@ def test_nothing_of_a_wheel_is_run(index, install):
     one = install("tea")
     assert sorted(one.unpacked) == [0, 1], one.failure
     assert not (one.staging / "tmp/was-run").exists()
+
+
+@pytest.mark.parametrize("paths, why", [
+    (["x" * 255 + ".py"], "File name too long"), (["tea_folder", "tea_folder/module.py"], "Not a directory: 'module.py'"),
+    (["tea_folder/module.py", "tea_folder"], "Is a directory: 'tea_folder'"), ([("tea" * 60 + "/") * 25 + "deep.py"], "File name too long")])
+def test_names_that_no_file_can_have(index, install, paths, why):
+    index.add("tea", content=wheel("tea", entries=[(entry(path), b"x = 1\n") for path in paths]))
+    expect_failure(install("tea"), BAD_WHEEL, "file that cannot be made", why)
+
+
+# ── Byte code ──
+
+BAD_SOURCE = "def broken(:\n"
+
+
+def byte_code(one, number=0):
+    """path of the source → bytes, of all byte code that is there."""
+    top = one.staging / "work" / str(number)
+    return {str(path.parent.parent.relative_to(top) / path.name.partition(".")[0]) + ".py": path.read_bytes()
+            for path in top.rglob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc")}
+
+
+def test_byte_code_for_each_source(index, install):
+    files = {"tea.py": "x = 1\n", "pot/__init__.py": "", "pot/deep/er/lid.py": "def f(): return __file__\n", "data.txt": "no source",
+             "broken.py": BAD_SOURCE, "nul.py": "x = 1\0", "coded.py": "# coding: nonsense\n", "large.py": "#" * (4 << 20) + "\n"}
+    index.add("tea", files=files)
+    one, other = install("tea"), install("tea")
+    assert one.failure is None, one.said
+    found = byte_code(one)
+    assert set(found) == {"tea.py", "pot/__init__.py", "pot/deep/er/lid.py"}
+    for path, data in found.items():
+        # Python's own magic, and that the hash is compared with that of the source (PEP 552).
+        assert data[:8] == importlib.util.MAGIC_NUMBER + struct.pack("<I", 3)
+        assert data[8:16] == importlib.util.source_hash(files[path].encode())
+        assert marshal.loads(data[16:]).co_filename == path
+    assert byte_code(other) == found
+    record = (one.staging / "work/0/tea-1.0.dist-info/RECORD").read_text()
+    assert all(f"{path},,\n" in record for path in one.files(0) if path.endswith(".pyc"))
+    assert os.listdir(one.staging / "tmp") == os.listdir(other.staging / "tmp")
+
+
+def test_a_wheel_s_own_byte_code_is_replaced(index, install):
+    name = f"__pycache__/tea.{sys.implementation.cache_tag}.pyc"
+    index.add("tea", files={"tea.py": "x = 1\n", name: b"something else", "pot/__pycache__": "a file", "pot/pot.py": "x = 1\n",
+                            "y" * 240 + ".py": "x = 1\n"})
+    one = install("tea")
+    assert one.unpacked == [0], one.failure
+    assert set(byte_code(one)) == {"tea.py"}
+    assert byte_code(one)["tea.py"] != b"something else"
+    assert {"pot/__pycache__", "pot/pot.py"} <= one.files(0)
+
+
+def test_sources_that_are_hard_to_compile(index, install):
+    index.add("tea", files={"nested.py": "(" * 100000 + ")" * 100000, "sum.py": "x = " + "+".join(["1"] * 50000) + "\n",
+                            "signs.py": "x = " + "-" * 100000 + "1\n", "power.py": "x = 9 ** 9 ** 9\n" * 100, "tea.py": "x = 1\n"})
+    one = install("tea")
+    assert one.unpacked == [0], one.failure
+    # It has not ended before its time.
+    assert "tea.py" in byte_code(one)
+    one.close()
+    assert one.process.returncode == 0
 
 
 # ── What it takes from whom ──

@@ -110,6 +110,14 @@ elif what == "hangs":
 elif what == "hangs-unpacking":
     install("good")
     time.sleep(60)
+elif what in ("dies-compiling", "hangs-compiling", "fails-compiling"):
+    for number in install(what):
+        send(UNPACKED, number)
+    if what == "dies-compiling":
+        os.kill(os.getpid(), 11)
+    elif what == "fails-compiling":
+        send(FAILED, 1, "Something is wrong.")
+    time.sleep(60)
 elif what == "dies":
     os.kill(os.getpid(), 9)
 elif what == "garbage":

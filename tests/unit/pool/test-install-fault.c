@@ -74,6 +74,18 @@ static void test_time_is_up(void **state) {
         assert_int_equal(count("staging"), 0);
 }
 
+static void test_byte_code_is_not_needed(void **state) {
+        installer = installer_free(installer);
+        config.timeout_ms = 2000;
+        make_installer();
+        expect("dies-compiling", INSTALL_DONE, "");
+        expect("fails-compiling", INSTALL_DONE, "");
+        expect("hangs-compiling", INSTALL_DONE, "");
+        assert_true(exists(&sessions[0], "dies-compiling/__init__.py"));
+        assert_true(exists(&sessions[0], "fails-compiling/__init__.py"));
+        assert_true(exists(&sessions[0], "hangs-compiling/__init__.py"));
+}
+
 static void test_what_it_says_of_itself(void **state) {
         expect("fails", INSTALL_NO_INDEX, "it sleeps.");
 }
@@ -185,6 +197,7 @@ int main(void) {
                 TEST(test_the_quota),
                 TEST(test_a_folder_that_grows),
                 TEST(test_time_is_up),
+                TEST(test_byte_code_is_not_needed),
                 TEST(test_what_it_says_of_itself),
                 TEST(test_an_order_that_is_not_read),
                 TEST(test_no_program),

@@ -86,6 +86,24 @@ static void test_the_cache_survives_the_server(void **state) {
         assert_string_equal(install("pair")->packages, "good 1.0 cached\npair 1.0\n");
 }
 
+/* Of an earlier server, whose wheels have no byte code; what sessions have of them stays. */
+static void test_a_cache_of_another_format(void **state) {
+        char path[400];
+        FILE *file;
+
+        assert_string_equal(install("good")->packages, "good 1.0\n");
+        installer = installer_free(installer);
+        (void) snprintf(path, sizeof(path), "%s/wheels/676f6f64312e30%050d/about",
+                        state_folder.path, 0);
+        file = fopen(path, "w");
+        assert_non_null(file);
+        assert_true(fprintf(file, "good 1.0 8192\n") > 0);
+        assert_int_equal(fclose(file), 0);
+        make_installer();
+        assert_string_equal(install("pair")->packages, "good 1.0\npair 1.0\n");
+        assert_true(exists(&sessions[0], "good/v1.0.py"));
+}
+
 static void test_another_version_takes_the_place(void **state) {
         assert_string_equal(install("good")->packages, "good 1.0\n");
         assert_true(exists(&sessions[0], "good/v1.0.py"));
@@ -130,6 +148,7 @@ int main(void) {
                 TEST(test_copies_where_sessions_could_write),
                 TEST(test_what_is_cached_is_not_brought_again),
                 TEST(test_the_cache_survives_the_server),
+                TEST(test_a_cache_of_another_format),
                 TEST(test_another_version_takes_the_place),
                 TEST(test_one_after_the_other),
                 TEST(test_little_room_in_the_cache),
