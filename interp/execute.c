@@ -13,6 +13,7 @@
 #include "interp/compile.h"
 #include "interp/interrupts.h"
 #include "interp/runtime.h"
+#include "interp/streams.h"
 
 /* The namespace of the next run. */
 static PyObject *main_globals;
@@ -190,12 +191,20 @@ static void call_and_forget(PyObject *result) {
         Py_XDECREF(result);
 }
 
+static void report_switches(Report *report) {
+        Slice switches = streams_switches();
+
+        if (switches.size > 0)
+                report_add(report, RESULT_SWITCHES, switches);
+}
+
 ResultEnd execute_run(const Request *request, Report *report) {
         ResultEnd end = {.outcome = OUTCOME_COMPLETED};
         _pyowned_ PyObject *value = NULL, *exception = NULL;
 
         assert(main_globals);
         runtime_set_report(request->options.flags & REQUEST_WANT_DISPLAYS ? report : NULL);
+        streams_begin();
 
         value = set_up_and_run(request);
         if (value)
@@ -212,5 +221,6 @@ ResultEnd execute_run(const Request *request, Report *report) {
         call_and_forget(runtime_call_one(RUNTIME_FINISH, has_open_files() ? Py_True : Py_False));
         /* Files that C code opened with fopen(); _exit() would lose what they hold back. */
         (void) fflush(NULL);
+        report_switches(report);
         return end;
 }

@@ -16,6 +16,17 @@ void report_add(Report *report, ResultKind kind, Slice body) {
                 return;
 }
 
+void report_add_display(Report *report, StreamPlace place, Slice document) {
+        FrameHeader header = frame_header(RESULT_DISPLAY, sizeof(place) + document.size);
+
+        if (report->is_ended ||
+            buffer_reserve(&report->pending, sizeof(header) + header.size) < 0 ||
+            buffer_append(&report->pending, &header, sizeof(header)) < 0 ||
+            buffer_append(&report->pending, &place, sizeof(place)) < 0 ||
+            buffer_append(&report->pending, document.data, document.size) < 0)
+                return;
+}
+
 static void write_all(int fd, Slice bytes) {
         while (bytes.size > 0) {
                 ssize_t n = write(fd, bytes.data, bytes.size);

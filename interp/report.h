@@ -20,6 +20,9 @@ typedef struct Report {
 /* Queues a frame. One that finds no memory is dropped: a result without it is still true. */
 void report_add(Report *report, ResultKind kind, Slice body);
 
+/* Queues a display and where it belongs. */
+void report_add_display(Report *report, StreamPlace place, Slice document);
+
 /* Sends what is queued. A supervisor that does not listen has given this worker up, which then ends
  * at once. */
 void report_send(Report *report);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 
 #include "interp/compat.h"
+#include "interp/streams.h"
 #include "harness-modules.h"
 
 static const char *const function_names[_RUNTIME_FUNCTIONS] = {
@@ -42,7 +43,7 @@ static PyObject *emit_display(PyObject *self, PyObject *document) {
         if (PyBytes_AsStringAndSize(document, &data, &size) < 0)
                 return NULL;
         if (display_report) {
-                report_add(display_report, RESULT_DISPLAY, slice_of(data, (size_t) size));
+                report_add_display(display_report, streams_place(), slice_of(data, (size_t) size));
                 /* The caller of the API may be watching. */
                 report_send(display_report);
         }

@@ -85,6 +85,13 @@ static void on_touched_or_probed(Slot *slot, SlotEvent event) {
         slot_move(slot, event);
 }
 
+/* What was printed before it goes first. */
+static void on_display(Slot *slot) {
+        slot_reach_place(slot, result_last_place(&slot->result));
+        if (slot->state == SLOT_BUSY && slot->run->callbacks.display)
+                slot->run->callbacks.display(slot->run->data, result_last_display(&slot->result));
+}
+
 /* Handles the frames that have been read. Returns false when no more is to be read. */
 static bool handle_frames(Slot *slot) {
         for (;;) {
@@ -96,10 +103,9 @@ static bool handle_frames(Slot *slot) {
                 case RESULT_NEXT_NONE:
                         return true;
                 case RESULT_NEXT_PART:
-                        if (kind == RESULT_DISPLAY && slot->run->callbacks.display)
-                                slot->run->callbacks.display(slot->run->data,
-                                                             result_last_display(&slot->result));
-                        /* The callback may have cancelled the run. */
+                        if (kind == RESULT_DISPLAY)
+                                on_display(slot);
+                        /* A callback may have cancelled the run. */
                         if (slot->state != SLOT_BUSY)
                                 return false;
                         continue;
@@ -120,7 +126,8 @@ static bool handle_frames(Slot *slot) {
         }
 }
 
-void slot_on_result(Slot *slot) {
+/* Returns whether something was read, and more may be there. */
+static bool hear(Slot *slot) {
         Pool *pool = slot->template->pool;
         size_t taken = 0;
 
@@ -131,7 +138,7 @@ void slot_on_result(Slot *slot) {
                 int r;
 
                 if (slot->worker.result_fd < 0)
-                        return;
+                        return false;
                 r = buffer_reserve(bytes, RESULT_CHUNK);
                 if (r < 0) {
                         if (slot->state == SLOT_BUSY)
@@ -139,7 +146,7 @@ void slot_on_result(Slot *slot) {
                                              r == -EMSGSIZE ? CAUSE_PROTOCOL : CAUSE_INTERNAL);
                         else
                                 slot_move(slot, SLOT_EV_VIOLATION);
-                        return;
+                        return false;
                 }
                 room = bytes->capacity - bytes->size;
                 n = read(slot->worker.result_fd, bytes->data + bytes->size, room);
@@ -152,20 +159,31 @@ void slot_on_result(Slot *slot) {
                         slot->is_deaf = true;
                         if (slot->state == SLOT_HELD)
                                 session_arm_look(slot);
-                        return;
+                        return false;
                 }
                 if (n < 0)
-                        return;
+                        return taken > 0;
                 bytes->size += (size_t) n;
                 taken += (size_t) n;
                 if (!handle_frames(slot))
-                        return;
+                        return false;
                 /* Nothing that is said between two runs may be taken for the next one's. */
                 if (slot->state == SLOT_HELD && slot->result.bytes.size > slot->result.parsed) {
                         on_violation(slot);
-                        return;
+                        return false;
                 }
                 if ((size_t) n < room)
-                        return;
+                        return true;
         }
+        return true;
+}
+
+void slot_on_result(Slot *slot) {
+        /* Of what was read of a stream for one display, a part may stand behind the next one, which
+         * has come meanwhile. A worker that never ends its displays is not waited for. */
+        for (unsigned i = 0; i <= RESULT_DISPLAYS_MAX; i++) {
+                if (!hear(slot) || !slot_holds_output(slot))
+                        break;
+        }
+        slot_hand_on_output(slot);
 }

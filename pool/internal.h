@@ -14,7 +14,8 @@
  *     canary.c      has a worker of each generation try to break out, before the others are used
  *     supervise.c   slots: carries out the moves
  *     hear.c        what workers say, turned into events
- *     run_watch.c   looks after one run while it runs: its streams, its limits
+ *     run_watch.c   looks after one run while it runs: its request, its limits
+ *     run_streams.c … what it prints, and where among that its displays belong
  *     retire.c      how a worker leaves its slot, and the slot is made empty
  *     answer.c      turns what came of a run into its result
  *     session*.c    sessions; see session_internal.h
@@ -70,7 +71,8 @@ struct Run {
         bool is_refused;        /* … or it has waited too long, likewise */
         bool is_abandoned;      /* nobody wants its answer any more */
         bool interrupt_first;
-        Buffer message; /* the frames for the worker */
+        bool has_displays; /* may have */
+        Buffer message;    /* the frames for the worker */
         RunCallbacks callbacks;
         void *data;
         RunLimits limits;
@@ -361,7 +363,6 @@ _must_check_ int slot_check_cgroup(Slot *slot);
 
 /* supervise.c */
 void slot_move(Slot *slot, SlotEvent event);
-void slot_on_stream(Slot *slot, RunStream stream);
 void slot_on_request_writable(Slot *slot);
 void slot_on_exit(Slot *slot);
 void slot_on_timer(Slot *slot, uint64_t now_ns);
@@ -372,7 +373,20 @@ bool slot_settle(Slot *slot);
 void slot_end_run(Slot *slot, VerdictCause cause);
 
 /* hear.c */
+/* Reads what it says, and hands on what is held of its output. */
 void slot_on_result(Slot *slot);
+
+/* run_streams.c */
+void slot_on_stream(Slot *slot, RunStream stream);
+/* Whether output has been read that may have to wait for a display. */
+bool slot_holds_output(const Slot *slot);
+/* No display comes before it. */
+void slot_hand_on_output(Slot *slot);
+/* Hands on the output up to a place that the worker has named, as far as it has come; tells how far
+ * that was. A callback may cancel the run over it. */
+void slot_reach_place(Slot *slot, StreamPlace *place);
+/* At the end of a run: all that can be read is handed on. */
+void slot_drain_streams(Slot *slot);
 
 /* retire.c */
 /* Kills the worker, and all that it may have started; its pipes are closed. */
@@ -392,7 +406,6 @@ _must_check_ int slot_empty_in_place(Slot *slot);
 /* run_watch.c */
 void slot_send_run(Slot *slot);
 void slot_send_touch(Slot *slot);
-void slot_drain_streams(Slot *slot);
 void slot_check_limits(Slot *slot, uint64_t now_ns);
 void slot_take_usage(Slot *slot);
 /* Puts the run back into the queue if its dead worker has read nothing of it. */

@@ -48,6 +48,7 @@ int run_new(Pool *pool, const RunRequest *request, Run **ret_run) {
                 .message = BUFFER_INIT(REQUEST_MESSAGE_MAX),
                 .limits = request->limits,
                 .output_overrun_kills = request->output_overrun_kills,
+                .has_displays = request->flags & REQUEST_WANT_DISPLAYS,
                 .heavy = request->code.size > 0 && is_heavy(template->config, request),
                 .submitted_ns = clock_now_ns(),
         };

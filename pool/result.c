@@ -9,10 +9,11 @@
 /* A small run's bytes are kept allocated for the next run; a large one's are given back. */
 #define KEEP_CAPACITY 16384
 
-/* The most one result may hold: three documents, the displays, four texts, and the headers. */
+/* The most one result may hold: three documents, the displays, four texts, the switches, and the
+ * headers and places. */
 static size_t bytes_max(size_t value_bytes_max) {
         return value_bytes_max * 5 + 4 * (size_t) RESULT_TEXT_MAX + 128 * sizeof(FrameHeader) +
-               4096;
+               (RESULT_SWITCHES_MAX + RESULT_DISPLAYS_MAX) * sizeof(StreamPlace) + 4096;
 }
 
 void result_reader_init(ResultReader *reader, size_t value_bytes_max) {
@@ -31,6 +32,7 @@ static void forget_frames(ResultReader *reader) {
         reader->gap = 0;
         memset(reader->present, 0, sizeof(reader->present));
         reader->n_displays = 0;
+        reader->displays_before_value = 0;
         reader->display_bytes = 0;
         reader->displays_truncated = false;
         reader->ended = false;
@@ -53,23 +55,35 @@ void result_reader_restart(ResultReader *reader) {
         forget_frames(reader);
 }
 
+/* What of a part is the document, or the text. */
+static Slice content_of(const Frame *frame) {
+        size_t place = frame->kind == RESULT_DISPLAY ? sizeof(StreamPlace) : 0;
+
+        return frame->body.size < place
+                       ? SLICE_NULL
+                       : slice_of(frame->body.data + place, frame->body.size - place);
+}
+
 /* Checks one part by its kind; false makes it a violation. */
 static bool part_is_sound(const ResultReader *reader, const Frame *frame) {
+        Slice content = content_of(frame);
+
         switch ((ResultKind) frame->kind) {
         case RESULT_DISPLAY:
         case RESULT_VALUE:
         case RESULT_VARIABLES:
-                return frame->body.size <= reader->value_bytes_max &&
-                       json_is(frame->body, JSON_OBJECT, 0);
+                return content.size <= reader->value_bytes_max && json_is(content, JSON_OBJECT, 0);
         case RESULT_REPRS:
-                return frame->body.size <= reader->value_bytes_max &&
-                       json_is(frame->body, JSON_ARRAY, 0);
+                return content.size <= reader->value_bytes_max && json_is(content, JSON_ARRAY, 0);
         case RESULT_ERROR_TYPE:
         case RESULT_ERROR_MESSAGE:
         case RESULT_ERROR_TRACEBACK:
-                return frame->body.size <= RESULT_TEXT_MAX;
+                return content.size <= RESULT_TEXT_MAX;
         case RESULT_ERROR_LINE:
-                return frame->body.size == sizeof(uint32_t);
+                return content.size == sizeof(uint32_t);
+        case RESULT_SWITCHES:
+                return content.size % sizeof(StreamPlace) == 0 &&
+                       content.size <= RESULT_SWITCHES_MAX * sizeof(StreamPlace);
         case RESULT_END:
         case RESULT_READY:
         case RESULT_FAILED:
@@ -86,7 +100,7 @@ static bool part_is_sound(const ResultReader *reader, const Frame *frame) {
 static bool is_one_display_too_many(const ResultReader *reader, const Frame *frame) {
         return frame->kind == RESULT_DISPLAY &&
                (reader->n_displays == RESULT_DISPLAYS_MAX ||
-                reader->display_bytes + frame->body.size > reader->value_bytes_max);
+                reader->display_bytes + content_of(frame).size > reader->value_bytes_max);
 }
 
 /* Gives the room of forgotten frames back. Not after each of them: a worker that sends a million of
@@ -101,17 +115,22 @@ static void close_gap(ResultReader *reader) {
 }
 
 static bool keep_part(ResultReader *reader, const Frame *frame) {
-        ResultSpan span = {(size_t) (frame->body.data - reader->bytes.data), frame->body.size};
+        Slice content = content_of(frame);
+        ResultSpan span;
 
         if (!part_is_sound(reader, frame))
                 return false;
+        span = (ResultSpan){(size_t) (content.data - reader->bytes.data), content.size};
         if (frame->kind == RESULT_DISPLAY) {
+                memcpy(&reader->places[reader->n_displays], frame->body.data, sizeof(StreamPlace));
                 reader->displays[reader->n_displays++] = span;
                 reader->display_bytes += span.size;
                 return true;
         }
         if (reader->present[frame->kind])
                 return false;
+        if (frame->kind == RESULT_VALUE)
+                reader->displays_before_value = reader->n_displays;
         reader->present[frame->kind] = true;
         reader->spans[frame->kind] = span;
         return true;
@@ -128,7 +147,7 @@ static FrameParse parse_next(const ResultReader *reader, Frame *frame, size_t *u
 
         if (body_max < RESULT_TEXT_MAX)
                 body_max = RESULT_TEXT_MAX;
-        return frame_parse(unread(reader), body_max, frame, used);
+        return frame_parse(unread(reader), body_max + sizeof(StreamPlace), frame, used);
 }
 
 /* The next frame that is not to be forgotten; those that are have been passed over. */
@@ -217,9 +236,14 @@ static Slice at(const ResultReader *reader, ResultSpan span) {
         return slice_of(reader->bytes.data + span.offset, span.size);
 }
 
-Slice result_last_display(ResultReader *reader) {
+Slice result_last_display(const ResultReader *reader) {
         assert(reader->n_displays > 0);
         return at(reader, reader->displays[reader->n_displays - 1]);
+}
+
+StreamPlace *result_last_place(ResultReader *reader) {
+        assert(reader->n_displays > 0);
+        return &reader->places[reader->n_displays - 1];
 }
 
 Slice result_failure(const ResultReader *reader) {
@@ -249,6 +273,9 @@ void result_fill(ResultReader *reader, RunResult *result) {
         for (size_t i = 0; i < reader->n_displays; i++)
                 reader->display_slices[i] = at(reader, reader->displays[i]);
         result->displays = reader->display_slices;
+        result->places = reader->places;
+        result->displays_before_value = reader->displays_before_value;
+        result->switches = part_of(reader, RESULT_SWITCHES);
         result->n_displays = reader->n_displays;
         result->displays_truncated = reader->displays_truncated;
 }

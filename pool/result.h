@@ -28,8 +28,9 @@ typedef struct ResultReader {
         bool present[_RESULT_KIND_MAX];
         ResultSpan spans[_RESULT_KIND_MAX];
         ResultSpan displays[RESULT_DISPLAYS_MAX];
+        StreamPlace places[RESULT_DISPLAYS_MAX];   /* of the displays */
         Slice display_slices[RESULT_DISPLAYS_MAX]; /* made by result_fill() */
-        size_t n_displays;
+        size_t n_displays, displays_before_value;
         size_t display_bytes; /* of all displays kept; at most value_bytes_max */
         bool displays_truncated;
         bool ended; /* the final frame has come */
@@ -57,8 +58,10 @@ typedef enum ResultNext {
 ResultNext result_next(ResultReader *reader, SlotState state, unsigned *ret_kind,
                        SlotEvent *ret_event);
 
-/* The body of the display that came last. */
-Slice result_last_display(ResultReader *reader);
+/* The document of the display that came last, and its place among the output: what the worker
+ * says, until whoever knows better changes it. */
+Slice result_last_display(const ResultReader *reader);
+StreamPlace *result_last_place(ResultReader *reader);
 
 /* The text of a RESULT_FAILED frame at the start of what has been read, or an empty slice. */
 Slice result_failure(const ResultReader *reader);

@@ -7,6 +7,7 @@
 
 #include "kit/bytes.h"
 #include "pool/limits.h"
+#include "wire/run.h"
 
 /* Why a run ended. Decided in pool/verdict.c alone, from the supervisor's clock, the kernel's
  * counters and the wait status. */
@@ -119,6 +120,10 @@ typedef struct RunResult {
         const Slice *displays; /* likewise, each */
         size_t n_displays;
         bool displays_truncated;
+        /* How the output, the displays and the value followed one another: for pool/order.h. */
+        const StreamPlace *places; /* one for each display; NULL: behind all output */
+        size_t displays_before_value;
+        Slice switches;       /* StreamPlaces, each where the other stream had its turn, or empty */
         Slice variables;      /* JSON object or empty */
         Slice variables_repr; /* JSON array or empty */
         RunError error;

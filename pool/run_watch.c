@@ -1,5 +1,4 @@
-/* run_watch: looking after one run while it runs: its request goes in, its streams come out, its
- * limits hold. */
+/* run_watch: looking after one run while it runs: its request goes in, its limits hold. */
 
 #include <errno.h>
 #include <sys/ioctl.h>
@@ -10,8 +9,6 @@
 #include "kit/log.h"
 #include "pool/internal.h"
 #include "wire/frame.h"
-
-#define READ_CHUNK 65536
 
 /* The size that Linux gives a pipe. */
 #define PIPE_BYTES 65536
@@ -29,12 +26,6 @@
 
 /* Files are counted less often: it means reading folders. */
 #define DISK_LOOK_NS (200 * NS_PER_MS)
-
-/* Chunks read from one stream in one turn, so that a flood does not keep others waiting. */
-#define CHUNKS_PER_TURN 16
-
-/* A worker may have made its pipes larger, up to /proc/sys/fs/pipe-max-size, 1 MiB as a rule. */
-#define CHUNKS_AT_END 32
 
 /* Another worker takes the run. */
 static void give_back(Slot *slot) {
@@ -158,67 +149,6 @@ void slot_send_touch(Slot *slot) {
         /* The pipe is empty, so a header fits. If the worker has died, its pidfd will tell. */
         if (write(slot->worker.request_fd, &header, sizeof(header)) != sizeof(header))
                 log_debug("slot %u cannot be touched", slot->number);
-}
-
-/* Reads up to that many chunks; stops when the pipe is empty. */
-static void read_stream(Slot *slot, RunStream stream, unsigned chunks) {
-        static uint8_t chunk[READ_CHUNK]; /* one thread, and nothing of it is kept */
-        Run *run = slot->run;
-        OutputCapture *capture = &slot->output[stream];
-        int *fd = &slot->worker.stream_fds[stream];
-
-        for (unsigned i = 0; i < chunks && *fd >= 0; i++) {
-                ssize_t n = read(*fd, chunk, sizeof(chunk));
-                uint64_t room = run->limits.of[LIMIT_OUTPUT_BYTES];
-
-                if (n == 0) {
-                        /* Every writer has closed it. A watched descriptor would now be readable
-                         * for ever. */
-                        close_fd(fd);
-                        return;
-                }
-                if (n < 0)
-                        return;
-                room = room > capture->total ? room - capture->total : 0;
-                if (run->callbacks.output && room > 0)
-                        run->callbacks.output(
-                                run->data, stream,
-                                slice_of(chunk, (size_t) n < room ? (size_t) n : room));
-                /* The callback may have cancelled the run. */
-                if (slot->state != SLOT_BUSY)
-                        return;
-                if (output_append(capture, slice_of(chunk, (size_t) n)) < 0 &&
-                    slot->cause == CAUSE_NONE)
-                        slot->cause = CAUSE_INTERNAL;
-                if ((size_t) n < sizeof(chunk))
-                        return;
-        }
-}
-
-static void check_output(Slot *slot) {
-        Run *run = slot->run;
-
-        if (!run || !run->output_overrun_kills || slot->cause != CAUSE_NONE)
-                return;
-        for (int i = 0; i < _RUN_STREAMS; i++) {
-                if (slot->output[i].total > run->limits.of[LIMIT_OUTPUT_BYTES])
-                        slot->cause = CAUSE_OUTPUT;
-        }
-}
-
-void slot_on_stream(Slot *slot, RunStream stream) {
-        if (slot->state != SLOT_BUSY)
-                return;
-        read_stream(slot, stream, CHUNKS_PER_TURN);
-        check_output(slot);
-        if (slot->state == SLOT_BUSY && slot->cause != CAUSE_NONE)
-                slot_end_run(slot, slot->cause);
-}
-
-void slot_drain_streams(Slot *slot) {
-        for (int i = 0; i < _RUN_STREAMS && slot->state == SLOT_BUSY; i++)
-                read_stream(slot, (RunStream) i, CHUNKS_AT_END);
-        check_output(slot);
 }
 
 /* Asks for the bytes in its folders on disk, and looks at the answer to the last question. */

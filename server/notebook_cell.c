@@ -6,6 +6,7 @@
 #include "jsontext/scan.h"
 #include "jsontext/write.h"
 #include "kit/clock.h"
+#include "pool/order.h"
 #include "server/api/encode.h"
 #include "server/time_text.h"
 
@@ -103,8 +104,6 @@ static void begin_output(JsonWriter *writer, const char *kind) {
 static void write_stream(JsonWriter *writer, const RunOutput *output, const char *name) {
         char marker[ANSWER_MARKER_MAX];
 
-        if (output->head.size + output->tail.size == 0)
-                return;
         begin_output(writer, "stream");
         json_key(writer, "name");
         json_literal(writer, name);
@@ -157,19 +156,28 @@ static void write_end(JsonWriter *writer, const RunResult *result) {
 }
 
 static void write_outputs(JsonWriter *writer, const RunResult *result) {
-        write_stream(writer, &result->output[RUN_STDOUT], "stdout");
-        write_stream(writer, &result->output[RUN_STDERR], "stderr");
-        for (size_t i = 0; i < result->n_displays; i++) {
-                begin_output(writer, "display_data");
-                write_bundle(writer, result->displays[i]);
-                json_end_object(writer);
-        }
-        if (result->value.size > 0) {
-                begin_output(writer, "execute_result");
-                json_key(writer, "execution_count");
-                json_integer(writer, (int64_t) result->session.number);
-                write_bundle(writer, result->value);
-                json_end_object(writer);
+        RunOrder order = order_of(result);
+        RunPiece piece;
+
+        while (order_next(&order, &piece)) {
+                switch (piece.kind) {
+                case PIECE_OUTPUT:
+                        write_stream(writer, &piece.output,
+                                     piece.stream == RUN_STDOUT ? "stdout" : "stderr");
+                        break;
+                case PIECE_DISPLAY:
+                        begin_output(writer, "display_data");
+                        write_bundle(writer, piece.document);
+                        json_end_object(writer);
+                        break;
+                case PIECE_VALUE:
+                        begin_output(writer, "execute_result");
+                        json_key(writer, "execution_count");
+                        json_integer(writer, (int64_t) result->session.number);
+                        write_bundle(writer, piece.document);
+                        json_end_object(writer);
+                        break;
+                }
         }
         write_end(writer, result);
 }

@@ -120,11 +120,22 @@ def encode_value(value, limit):
     return None if result is None else result.encode("ascii")
 
 
+def _flush_streams():
+    """What was printed before comes before: a program may have made its streams hold text back."""
+    for stream in (sys.stdout, sys.stderr):
+        if type(stream) is io.TextIOWrapper:
+            try:
+                stream.flush()
+            except BaseException:
+                pass
+
+
 def _send(text):
     if text is None or _State.count >= DISPLAYS_MAX or _State.size > _State.limit:
         return
     _State.count += 1
     _State.size += len(text)
+    _flush_streams()
     _State.emit(text.encode("ascii"))
 
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "jsontext/write.h"
+#include "pool/order.h"
 #include "pool/session.h"
 #include "server/api/plain_text.h"
 #include "server/api/validation.h"
@@ -37,13 +38,14 @@ static int append_document(Buffer *out, Slice document) {
 }
 
 static int gather(const RunResult *result, Buffer *out) {
-        int r = append_stream(out, &result->output[RUN_STDOUT]);
+        RunOrder order = order_of(result);
+        RunPiece piece;
+        int r = 0;
 
-        if (r == 0)
-                r = append_stream(out, &result->output[RUN_STDERR]);
-        for (size_t i = 0; r == 0 && i < result->n_displays; i++)
-                r = append_document(out, result->displays[i]);
-        return r < 0 ? r : append_document(out, result->value);
+        while (r == 0 && order_next(&order, &piece))
+                r = piece.kind == PIECE_OUTPUT ? append_stream(out, &piece.output)
+                                               : append_document(out, piece.document);
+        return r;
 }
 
 static int write_output(const RunResult *result, Buffer *body) {

@@ -30,7 +30,8 @@ import os, struct
 RESULT, REQUEST = {RESULT_FD}, {REQUEST_FD}
 {chr(10).join(f"{name} = {number}" for name, number in KINDS.items() if not name.startswith("_"))}
 COMPLETED, RAISED, EXITED = {OUTCOMES["COMPLETED"]}, {OUTCOMES["RAISED"]}, {OUTCOMES["EXITED"]}
-def frame(kind, body=b"", magic={MAGIC}, size=None):
+def frame(kind, body=b"", magic={MAGIC}, size=None, place=(0, 0)):
+    if kind == DISPLAY: body = struct.pack("<QQ", *place) + body
     return struct.pack("<IIQ", magic, kind, len(body) if size is None else size) + body
 def end(outcome=COMPLETED, code=0): return frame(RESULT_END, struct.pack("<Ii", outcome, code))
 RESULT_END = END

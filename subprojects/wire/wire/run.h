@@ -13,7 +13,9 @@
  * Worker to supervisor, on the result pipe: RESULT_READY once it is confined and can take a run
  * (again after each run under the recycle policy `reset`), or RESULT_FAILED when it could not be
  * prepared. RESULT_TOUCHED answers REQUEST_TOUCH. Then, for a run: any number of RESULT_DISPLAY, at
- * most one of each other kind, closed by RESULT_END. After it, a worker that is not kept waits to
+ * most one of each other kind, closed by RESULT_END. What the run prints goes elsewhere, to the
+ * pipes that are its standard output and error; a StreamPlace says where among that something
+ * belongs. After it, a worker that is not kept waits to
  * be killed: were it to exit by itself, the core that it tears its memory down on might be the one
  * that the supervisor needs. Nothing here can state a status, a time, a limit or an identity: those
  * are measured from outside.
@@ -60,12 +62,19 @@ typedef struct RequestOptions {
 } RequestOptions;
 _Static_assert(sizeof(RequestOptions) == 40, "no padding on the wire");
 
+/* How much had been written to the two streams, since the run began, when something happened. It is
+ * counted by the worker and so a claim: its reader holds it to what has come. */
+typedef struct StreamPlace {
+        uint64_t bytes[2]; /* of standard output, of standard error */
+} StreamPlace;
+_Static_assert(sizeof(StreamPlace) == 16, "no padding on the wire");
+
 typedef enum ResultKind {
         RESULT_READY = 1, /* empty; WireForkNotes (wire/session.h) from a copy */
         RESULT_FAILED,    /* text: which step, and why */
         RESULT_TOUCHED,   /* empty */
-        RESULT_DISPLAY,   /* a JSON object: MIME type → content */
-        RESULT_VALUE,     /* likewise, the value of the last expression */
+        RESULT_DISPLAY,   /* a StreamPlace, then a JSON object: MIME type → content */
+        RESULT_VALUE,     /* such an object, the value of the last expression */
         RESULT_VARIABLES, /* a JSON object: name → value */
         RESULT_REPRS, /* a JSON array of the names in RESULT_VARIABLES that are a repr or were cut
                        */
@@ -73,6 +82,8 @@ typedef enum ResultKind {
         RESULT_ERROR_MESSAGE,   /* text */
         RESULT_ERROR_TRACEBACK, /* text: the user's frames only */
         RESULT_ERROR_LINE,      /* uint32_t: line of the source, from 1 */
+        RESULT_SWITCHES,        /* StreamPlaces, in order: each where the other of the two streams
+                                 * had its turn; not sent without one */
         RESULT_END,             /* ResultEnd */
         RESULT_PROBED,          /* ProbeAnswer */
         _RESULT_KIND_MAX,
@@ -95,3 +106,5 @@ _Static_assert(sizeof(ResultEnd) == 8, "no padding on the wire");
  * the reader. */
 #define RESULT_TEXT_MAX     (256U << 10)
 #define RESULT_DISPLAYS_MAX 64
+/* Of the switches, the first so many are told. */
+#define RESULT_SWITCHES_MAX 256

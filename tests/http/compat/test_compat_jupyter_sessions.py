@@ -85,6 +85,11 @@ def test_the_same_with_curl(curl, fresh_id):
 # ── Runs ──
 
 
+def test_the_output_is_in_the_order_of_the_code(session):
+    code = "import sys\nprint('a')\ndisplay(1)\nprint('b')\nprint('x', file=sys.stderr)\nprint('c')\n2"
+    assert output(session, code) == "a\n\n1\nb\n\nx\n\nc\n\n2"
+
+
 def test_variables_live_on(session):
     assert session.execute("x = 42") == (200, {"output": ""})
     assert output(session, "print(f'x is {x}')") == "x is 42\n"

@@ -36,7 +36,7 @@ TOUCH, CODE, STDIN, ARGUMENT, ENVIRONMENT, DATA, FILE_PATH, FILE_CONTENT, VARIAB
 WANT_VALUE, WANT_DISPLAYS, WANT_ALL_VARIABLES, PLAIN_VARIABLES, BIND_ANALYSIS, BIND_PLOT, NEW_PACKAGES, \
     BIND_JSON = 1, 2, 4, 8, 16, 32, 64, 128
 READY, FAILED, TOUCHED, DISPLAY, VALUE, VARIABLES, REPRS, ERROR_TYPE, ERROR_MESSAGE, ERROR_TRACEBACK, ERROR_LINE, \
-    RESULT_END, PROBED = range(1, 14)
+    SWITCHES, RESULT_END, PROBED = range(1, 15)
 COMPLETED, RAISED, EXITED = 1, 2, 3
 Z_PROGRESS, Z_READY, Z_FAILED, Z_SPAWNED, Z_SPAWN_FAILED = range(1, 6)
 
@@ -87,13 +87,18 @@ class Outcome:
         self.frames = []
         self.error = {}
         self.displays = []
+        self.places = []  # of the displays, as bytes of stdout and stderr before them
+        self.switches = []
         self.value = self.variables = self.reprs = self.line = self.outcome = self.exit_code = None
         self.stdout = self.stderr = b""
 
     def add(self, kind, body):
         self.frames.append((kind, body))
         if kind == DISPLAY:
-            self.displays.append(strict_json(body))
+            self.places.append(struct.unpack_from("<QQ", body))
+            self.displays.append(strict_json(body[16:]))
+        elif kind == SWITCHES:
+            self.switches = list(struct.iter_unpack("<QQ", body))
         elif kind == VALUE:
             self.value = strict_json(body)
         elif kind == VARIABLES:

@@ -23,8 +23,20 @@ static void feed(Slice bytes) {
         assert_int_equal(buffer_append(&reader.bytes, bytes.data, bytes.size), 0);
 }
 
+static void feed_display(uint64_t after_stdout, uint64_t after_stderr, Slice document) {
+        _cleanup_(buffer_done) Buffer body = BUFFER_INIT(0);
+        StreamPlace place = {.bytes = {after_stdout, after_stderr}};
+
+        assert_int_equal(buffer_append(&body, &place, sizeof(place)), 0);
+        assert_int_equal(buffer_append(&body, document.data, document.size), 0);
+        assert_int_equal(frame_append(&reader.bytes, RESULT_DISPLAY, buffer_slice(&body)), 0);
+}
+
 static void feed_frame(uint32_t kind, Slice body) {
-        assert_int_equal(frame_append(&reader.bytes, kind, body), 0);
+        if (kind == RESULT_DISPLAY)
+                feed_display(0, 0, body);
+        else
+                assert_int_equal(frame_append(&reader.bytes, kind, body), 0);
 }
 
 static void feed_end(uint32_t outcome, int32_t exit_code) {
@@ -64,6 +76,7 @@ static void expect_refused(uint32_t kind, Slice body) {
 }
 
 static void test_a_whole_result(void **state) {
+        const StreamPlace switches[] = {{.bytes = {1, 0}}, {.bytes = {1, 2}}};
         uint32_t line = 12;
         RunResult result = {0};
 
@@ -75,7 +88,8 @@ static void test_a_whole_result(void **state) {
         feed_frame(RESULT_ERROR_MESSAGE, SLICE_LITERAL("\xff not UTF-8 \0"));
         feed_frame(RESULT_ERROR_TRACEBACK, SLICE_LITERAL(""));
         feed_frame(RESULT_ERROR_LINE, slice_of(&line, sizeof(line)));
-        feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{}"));
+        feed_frame(RESULT_SWITCHES, slice_of(switches, sizeof(switches)));
+        feed_display(UINT64_MAX, 7, SLICE_LITERAL("{}"));
         feed_end(OUTCOME_RAISED, 7);
 
         expect_part(RESULT_DISPLAY);
@@ -101,6 +115,12 @@ static void test_a_whole_result(void **state) {
         assert_slice(result.displays[0], "{\"image/png\":\"AA==\"}");
         assert_slice(result.displays[1], "{}");
         assert_false(result.displays_truncated);
+        assert_int_equal(result.places[0].bytes[RUN_STDOUT], 0);
+        assert_true(result.places[1].bytes[RUN_STDOUT] == UINT64_MAX);
+        assert_int_equal(result.places[1].bytes[RUN_STDERR], 7);
+        assert_int_equal(result.displays_before_value, 1);
+        assert_int_equal(result.switches.size, sizeof(switches));
+        assert_memory_equal(result.switches.data, switches, sizeof(switches));
 }
 
 static void test_byte_by_byte(void **state) {
@@ -110,9 +130,11 @@ static void test_byte_by_byte(void **state) {
         unsigned parts = 0, kind;
         SlotEvent event = SLOT_EV_VIOLATION;
 
-        assert_int_equal(frame_append(&bytes, RESULT_VALUE, SLICE_LITERAL("{\"a\":1}")), 0);
-        assert_int_equal(frame_append(&bytes, RESULT_DISPLAY, SLICE_LITERAL("{\"b\":2}")), 0);
-        assert_int_equal(frame_append(&bytes, RESULT_END, slice_of(&end, sizeof(end))), 0);
+        feed_frame(RESULT_VALUE, SLICE_LITERAL("{\"a\":1}"));
+        feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"b\":2}"));
+        feed_frame(RESULT_END, slice_of(&end, sizeof(end)));
+        assert_int_equal(buffer_append(&bytes, reader.bytes.data, reader.bytes.size), 0);
+        result_reader_clear(&reader);
         for (size_t i = 0; i < bytes.size; i++) {
                 ResultNext next;
 
@@ -138,6 +160,7 @@ static void test_each_part_comes_once(void **state) {
                 [RESULT_ERROR_MESSAGE] = SLICE_LITERAL("M"),
                 [RESULT_ERROR_TRACEBACK] = SLICE_LITERAL("B"),
                 [RESULT_ERROR_LINE] = SLICE_LITERAL("1234"),
+                [RESULT_SWITCHES] = SLICE_LITERAL("0123456789abcdef"),
         };
 
         for (unsigned kind = RESULT_VALUE; kind < RESULT_END; kind++) {
@@ -175,6 +198,8 @@ static void test_a_document_is_json_of_its_kind(void **state) {
 static void test_numbers_have_their_size(void **state) {
         expect_refused(RESULT_ERROR_LINE, SLICE_LITERAL("123"));
         expect_refused(RESULT_ERROR_LINE, SLICE_LITERAL("12345"));
+        expect_refused(RESULT_SWITCHES, SLICE_LITERAL("0123456789abcde"));
+        expect_refused(RESULT_SWITCHES, SLICE_LITERAL("0123456789abcdef0"));
         expect_refused(RESULT_END, SLICE_LITERAL(""));
         expect_refused(RESULT_END, SLICE_LITERAL("1234567"));
         expect_refused(RESULT_END, SLICE_LITERAL("123456789"));
@@ -241,11 +266,29 @@ static void test_the_sizes_of_bodies_are_bounded(void **state) {
                         expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
         }
 
+        result_reader_clear(&reader);
+        feed_frame(RESULT_SWITCHES, slice_of(text, RESULT_SWITCHES_MAX * sizeof(StreamPlace)));
+        expect_part(RESULT_SWITCHES);
+        expect_refused(RESULT_SWITCHES,
+                       slice_of(text, (RESULT_SWITCHES_MAX + 1) * sizeof(StreamPlace)));
+
         for (unsigned kind = RESULT_ERROR_TYPE; kind <= RESULT_ERROR_TRACEBACK; kind++) {
                 result_reader_clear(&reader);
                 feed_frame(kind, slice_of(text, RESULT_TEXT_MAX));
                 expect_part(kind);
                 expect_refused(kind, slice_of(text, RESULT_TEXT_MAX + 1));
+        }
+}
+
+static void test_a_display_begins_with_its_place(void **state) {
+        char body[sizeof(StreamPlace)] = "{\"a\":1}";
+
+        for (size_t size = 0; size <= sizeof(body); size++) {
+                result_reader_clear(&reader);
+                assert_int_equal(frame_append(&reader.bytes, RESULT_DISPLAY, slice_of(body, size)),
+                                 0);
+                expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
+                assert_int_equal(reader.n_displays, 0);
         }
 }
 
@@ -415,6 +458,7 @@ int main(void) {
                 reader_test(test_nothing_may_follow_the_end),
                 reader_test(test_what_is_no_frame_is_a_violation),
                 reader_test(test_the_sizes_of_bodies_are_bounded),
+                reader_test(test_a_display_begins_with_its_place),
                 reader_test(test_surplus_displays_are_dropped),
                 reader_test(test_displays_share_one_bound),
                 reader_test(test_dropped_displays_give_their_room_back),
