@@ -14,6 +14,7 @@
 #include "interp/confine_filter.h"
 #include "interp/confine_steps.h"
 #include "kit/cleanup.h"
+#include "wire/session.h"
 
 int confine_prepare(const ViewOptions *view) {
         int r = confine_namespaces_prepare();
@@ -82,12 +83,14 @@ const char *confine_session_folder(const SpawnCommand *command, char buffer[CONF
 
 void confine_session_temporary(const SpawnCommand *command, char *ret_path, size_t size) {
         bool has_own = command->member == 0 || !command->directory[0];
+        char folder[CONFINE_FOLDER_SIZE];
 
         if (has_own)
                 (void) snprintf(ret_path, size, "%s/tmp", command->directory);
         else
-                (void) snprintf(ret_path, size, "%s/tmp/copy-%u", command->directory,
-                                command->member);
+                (void) snprintf(ret_path, size,
+                                "%s/work/%s" COPY_CONTAINER_SUFFIX "/" COPY_TEMPORARY,
+                                command->directory, confine_session_folder(command, folder));
 }
 
 static int enter_workspace(Confinement *confinement) {

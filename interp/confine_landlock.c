@@ -313,7 +313,7 @@ int confine_landlock_copy(const Confinement *confinement, const CopyPlaces *own)
  * session's is its business. Its cell, if it has one, is its own. */
 static int take_as_copy(const Confinement *confinement) {
         const SpawnCommand *command = confinement->command;
-        char folder[CONFINE_FOLDER_SIZE], work[400], container[401], temporary[300], packages[300];
+        char folder[CONFINE_FOLDER_SIZE], work[400], container[401], temporary[405], packages[300];
         const CopyPlaces own = {work, container, temporary, packages, "/dev/shm", false};
 
         (void) snprintf(work, sizeof(work), "%s/work/%s", command->directory,
@@ -321,8 +321,6 @@ static int take_as_copy(const Confinement *confinement) {
         (void) snprintf(container, sizeof(container), "%s" COPY_CONTAINER_SUFFIX, work);
         (void) snprintf(packages, sizeof(packages), "%s/packages", command->directory);
         confine_session_temporary(command, temporary, sizeof(temporary));
-        if (mkdir(temporary, 0700) < 0 && errno != EEXIST)
-                return -errno;
         return confine_landlock_copy(confinement, &own);
 }
 

@@ -198,15 +198,11 @@ static int make_path(char path[SESSION_PATH_SIZE], const char *directory, const 
 }
 
 static int enter_places(Worker *worker, const CopyOrder *order) {
-        char home[SESSION_PATH_SIZE], temporary[SESSION_PATH_SIZE], name[32];
+        char home[SESSION_PATH_SIZE], temporary[SESSION_PATH_SIZE];
         int r = make_path(home, order->text.directory, "/work/", order->text.folder);
 
-        (void) snprintf(name, sizeof(name), "%u", order->text.member);
         if (r == 0)
-                r = make_path(temporary, worker->temporary, "/copy-", name);
-        /* The number is new, so what is there is of the code's own making. */
-        if (r == 0 && mkdir(temporary, 0700) < 0 && errno != EEXIST)
-                r = -errno;
+                r = make_path(temporary, home, COPY_CONTAINER_SUFFIX "/", COPY_TEMPORARY);
         if (r == 0)
                 r = enter_workspace(worker->home, home);
         if (r < 0)

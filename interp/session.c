@@ -33,10 +33,6 @@ int session_settle(Worker *worker) {
         (void) snprintf(worker->home, sizeof(worker->home), "%s/work/%s", command->directory,
                         confine_session_folder(command, folder));
         confine_session_temporary(command, worker->temporary, sizeof(worker->temporary));
-        if (command->member > 0 && mkdir(worker->temporary, 0700) < 0 && errno != EEXIST) {
-                (void) PyErr_SetFromErrno(PyExc_OSError);
-                return -1;
-        }
         result = runtime_call(
                 RUNTIME_SETTLE, "(ssN)", worker->home, worker->temporary,
                 PyUnicode_FromFormat("%s/packages/%u", command->directory, command->member));

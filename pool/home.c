@@ -161,6 +161,15 @@ static void split_folder(const char *folder, char ret_parent[WORK_PATH_SIZE],
 
 /* --- members --- */
 
+/* What an earlier process has left there is no other's. */
+static int make_temporary(Homes *homes, const Home *home, int container_fd) {
+        _autoclose_ int fd = -1;
+        int r = home_discard(homes, container_fd, COPY_TEMPORARY);
+
+        return r < 0 ? r
+                     : tree_make_folder(container_fd, COPY_TEMPORARY, 0700, owner_of(home), &fd);
+}
+
 static int open_folders(Homes *homes, const Home *home, HomeMember *member) {
         char parent[WORK_PATH_SIZE], name[LINK_SIZE], container[LINK_SIZE + 2], number[LINK_SIZE];
         _autoclose_ int container_fd = -1;
@@ -172,6 +181,8 @@ static int open_folders(Homes *homes, const Home *home, HomeMember *member) {
         r = open_or_make(homes, home, parent, name, 0700, owner_of(home), &member->work_fd);
         if (r == 0 && member->number > 0)
                 r = open_or_make(homes, home, parent, container, 0711, (uid_t) -1, &container_fd);
+        if (r == 0 && member->number > 0)
+                r = make_temporary(homes, home, container_fd);
         if (r == 0)
                 r = open_or_make(homes, home, "packages", number, 0755, (uid_t) -1,
                                  &member->packages_fd);
@@ -216,11 +227,37 @@ static int discard_folders(Homes *homes, const Home *home, unsigned number) {
         return r < 0 ? r : discard_below(homes, home, "packages", name);
 }
 
-/* What is copied from it lives on, in the container. */
-static void discard_container(const Home *home, const char *folder) {
+static void container_path(const char *folder, char ret_path[WORK_PATH_SIZE]) {
+        (void) snprintf(ret_path, WORK_PATH_SIZE, "work/%s" COPY_CONTAINER_SUFFIX, folder);
+}
+
+void home_discard_temporary(Homes *homes, const Home *home, const HomeMember *member) {
         char path[WORK_PATH_SIZE];
 
-        (void) snprintf(path, sizeof(path), "work/%s" COPY_CONTAINER_SUFFIX, folder);
+        container_path(member->folder, path);
+        if (discard_below(homes, home, path, COPY_TEMPORARY) < 0)
+                log_warning("temporary files of member %u of home %s stay", member->number,
+                            home->name);
+}
+
+void home_renew_temporary(Homes *homes, const Home *home, const HomeMember *member) {
+        char path[WORK_PATH_SIZE] = ".";
+        _autoclose_ int parent_fd = -1;
+
+        if (member->number > 0)
+                container_path(member->folder, path);
+        parent_fd = tree_open_folder(home->directory_fd, path);
+        if (parent_fd < 0 || make_temporary(homes, home, parent_fd) < 0)
+                log_warning("temporary files of member %u of home %s stay", member->number,
+                            home->name);
+}
+
+/* What is copied from it lives on, in the container. */
+static void discard_container(Homes *homes, const Home *home, const HomeMember *member) {
+        char path[WORK_PATH_SIZE];
+
+        home_discard_temporary(homes, home, member);
+        container_path(member->folder, path);
         (void) unlinkat(home->directory_fd, path, AT_REMOVEDIR);
 }
 
@@ -288,7 +325,8 @@ void home_remove_member(Homes *homes, Home *home, HomeMember *member) {
         }
         if (discard_folders(homes, home, member->number) < 0)
                 log_warning("files of member %u of home %s stay", member->number, home->name);
-        discard_container(home, member->folder);
+        if (member->number > 0)
+                discard_container(homes, home, member);
         /* Last: it tells where they are. */
         link_name(member->number, name);
         (void) unlinkat(home->directory_fd, name, 0);

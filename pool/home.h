@@ -103,6 +103,12 @@ _must_check_ int home_open_member(Homes *homes, Home *home, unsigned number,
 _must_check_ int home_add_member(Homes *homes, Home *home, unsigned source, HomeMember *ret_member);
 /* Moves its folders and records to the trash, and with the last member the home; closes. */
 void home_remove_member(Homes *homes, Home *home, HomeMember *member);
+/* What a copy has for a temporary folder, when the process that was copied has gone; one that is
+ * made in its place has another, or makes that anew with home_open_member(). */
+void home_discard_temporary(Homes *homes, const Home *home, const HomeMember *member);
+/* Without a mount namespace, tmp/ or that folder is what the next process has, too: it is made
+ * new for it. */
+void home_renew_temporary(Homes *homes, const Home *home, const HomeMember *member);
 /* Moves what is in the workspace and its packages to the trash, and makes both new: new folders, of
  * new inodes. */
 _must_check_ int home_empty_member(Homes *homes, Home *home, HomeMember *member);

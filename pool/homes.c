@@ -179,6 +179,10 @@ static int discard_strays(Homes *homes, const Home *home, const char *parent,
 
                 /* Of a copy, which may have gone before those that were copied from it. */
                 if (strchr(name, COPY_CONTAINER_SUFFIX[0])) {
+                        _autoclose_ int container_fd = tree_open_folder(fd, name);
+
+                        if (container_fd >= 0)
+                                r = home_discard(homes, container_fd, COPY_TEMPORARY);
                         (void) unlinkat(fd, name, AT_REMOVEDIR);
                         continue;
                 }

@@ -146,7 +146,9 @@ static void measure(const Measurement *measurement) {
                 break;
         case OF_MEMBER:
                 measure_member(fd, measurement->member, &entries, &bytes);
-                measure_directory(fd, "tmp", 0, &entries, &bytes);
+                /* Copies have theirs beside their workspaces. */
+                if (measurement->member == 0)
+                        measure_directory(fd, "tmp", 0, &entries, &bytes);
                 break;
         }
         if (entries >= MEASURE_ENTRIES_MAX)

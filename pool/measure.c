@@ -119,9 +119,24 @@ static bool is_container(const char *name) {
                is_number(name, length - 1);
 }
 
-/* path: of the folder below work/, with a slash at its end, or empty. */
+static bool is_container_of_another(const MemberWalk *walk, const char *name, const char *path) {
+        char owner[NAME_MAX + 1], folder[HOME_FOLDER_SIZE];
+
+        (void) snprintf(owner, sizeof(owner), "%.*s", (int) strlen(name) - 1, name);
+        (void) snprintf(folder, sizeof(folder), "%.*s", (int) strlen(path) - 1, path);
+        return is_of_another(walk, owner, folder);
+}
+
+static bool is_own_container(const MemberWalk *walk, const char *name) {
+        size_t length = strlen(walk->own_name);
+
+        return strncmp(name, walk->own_name, length) == 0 && strlen(name) == length + 1;
+}
+
+/* path: of the folder below work/, with a slash at its end, or empty. of_another: the folder is a
+ * container, of another member, who answers for all that is in it but the workspaces of others. */
 static void measure_members(const MemberWalk *walk, int parent_fd, const char *name,
-                            const char *path) {
+                            const char *path, bool of_another) {
         DIR *directory = measure_open(parent_fd, name);
         struct dirent *entry;
         struct stat status;
@@ -131,7 +146,10 @@ static void measure_members(const MemberWalk *walk, int parent_fd, const char *n
         while (*walk->entries < MEASURE_ENTRIES_MAX && (entry = readdir(directory))) {
                 char below[HOME_FOLDER_SIZE + NAME_MAX + 2];
                 int n = snprintf(below, sizeof(below), "%s%s", path, entry->d_name);
+                bool contains = is_container(entry->d_name) && n + 1 < HOME_FOLDER_SIZE;
 
+                if (of_another && !contains && strcmp(entry->d_name, walk->own_name) != 0)
+                        continue;
                 if (measure_is_dot(entry->d_name) || is_of_another(walk, entry->d_name, below) ||
                     look_at(dirfd(directory), entry->d_name, &status) < 0)
                         continue;
@@ -139,9 +157,13 @@ static void measure_members(const MemberWalk *walk, int parent_fd, const char *n
                 *walk->bytes += (uint64_t) status.st_blocks * 512;
                 if (!S_ISDIR(status.st_mode))
                         continue;
-                if (is_container(entry->d_name) && n + 1 < HOME_FOLDER_SIZE) {
+                if (contains) {
+                        bool is_anothers =
+                                !is_own_container(walk, entry->d_name) &&
+                                (of_another || is_container_of_another(walk, entry->d_name, below));
+
                         (void) strcat(below, "/");
-                        measure_members(walk, dirfd(directory), entry->d_name, below);
+                        measure_members(walk, dirfd(directory), entry->d_name, below, is_anothers);
                 } else {
                         measure_directory(dirfd(directory), entry->d_name, 1, walk->entries,
                                           walk->bytes);
@@ -155,5 +177,5 @@ void measure_member(int home_fd, unsigned member, unsigned *entries, uint64_t *b
         MemberWalk walk = {home_fd, own_name, entries, bytes};
 
         (void) snprintf(own_name, sizeof(own_name), "%u", member);
-        measure_members(&walk, home_fd, "work", "");
+        measure_members(&walk, home_fd, "work", "", false);
 }

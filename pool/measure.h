@@ -18,5 +18,6 @@ bool measure_is_dot(const char *name);
  * first. */
 void measure_directory(int parent_fd, const char *name, unsigned depth, unsigned *entries,
                        uint64_t *bytes);
-/* Of a member of a home (pool/home.h): all below work/ but the workspaces of others. */
+/* Of a member of a home (pool/home.h): all below work/ but the workspaces of others, and what they
+ * have beside them in their containers. */
 void measure_member(int home_fd, unsigned member, unsigned *entries, uint64_t *bytes);

@@ -97,6 +97,10 @@ void session_slot_try_free(Slot *slot) {
 void session_slot_release(Slot *slot) {
         Slot *host = slot->host;
 
+        /* Whatever takes its place has a cell, and a /tmp, of its own. */
+        if (host && slot->place && slot->template->has_cell_folders)
+                home_discard_temporary(&slot->template->pool->sessions.homes,
+                                       &slot->place->shared->home, &slot->place->member);
         slot->place = place_leave(slot->place);
         slot->host = NULL;
         slot->is_deaf = slot->result.is_copy = false;
@@ -350,7 +354,9 @@ void session_spawn_command(const Slot *slot, struct SpawnCommand *command) {
                 command->tasks += HOME_MEMBERS_MAX;
         command->member = place->member.number;
         (void) snprintf(command->folder, sizeof(command->folder), "%s", place_folder(place));
-        if (!slot->template->has_cell_folders)
+        if (!slot->template->has_cell_folders) {
+                home_renew_temporary(place->shared->homes, &place->shared->home, &place->member);
                 home_path(place->shared->homes, &place->shared->home, command->directory,
                           sizeof(command->directory));
+        }
 }

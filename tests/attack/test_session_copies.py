@@ -2,19 +2,16 @@
 
 import pytest
 
-from harness.isolation import layers_on
+from harness.isolation import NAMESPACES, layers_on, makes_copies
 from harness.own_sessions import OwnSession
 
 
 @pytest.fixture
 def source(server):
+    if not makes_copies(server):
+        pytest.skip("no process can be copied here")
     with OwnSession(server) as source:
         source.ok("secret = 'of the source'\nopen('kept', 'w').write('file of the source')")
-        answer = server.post(source.path + "/fork", {"id": f"{source.id}-try"})
-        if answer.status == 409:
-            pytest.skip(f"no copies here: {answer.json()['detail']}")
-        assert answer.status == 201, answer
-        assert server.request("DELETE", f"/v1/sessions/{source.id}-try").status == 204
         yield source
 
 
@@ -22,7 +19,7 @@ READ_ALL = """
 import os
 found = []
 for number in range(12):
-    for top in (f"/work/{number}", f"/tmp/copy-{number}", f"/packages/{number}"):
+    for top in (f"/work/{number}", f"/work/{number}+/tmp", f"/work/{number}+", "/tmp", f"/packages/{number}"):
         for name in ("kept", "of-copy", "planted"):
             try:
                 found.append((top, open(f"{top}/{name}").read()))
@@ -152,6 +149,34 @@ thread.start()
             assert server.request("DELETE", f"/v1/sessions/stormy-{number}").status == 204
     assert len(server.children()) <= before + 2
     assert server.run("print(1)")["stdout"] == "1\n"
+
+
+FILL = """
+import os
+for number in range(60):
+    with open(os.path.join(os.environ["TMPDIR"], str(number)), "wb") as file:
+        file.write(b"x" * (1 << 20))
+import time
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("layers", [(), ("--layers-off", ",".join(sorted(NAMESPACES)))], ids=["as it is", "without cells"])
+def test_a_copy_that_fills_its_temporary_folder(make_server, layers):
+    """It pays for that itself: neither its source nor another copy does; and its files go with its process."""
+    server = make_server("--imports", "", "--session-disk-mb", "16", "--isolation", "best-effort", *layers)
+    if not makes_copies(server):
+        pytest.skip("no process can be copied here")
+    with OwnSession(server) as source:
+        source.ok("x = 'of the source'")
+        with source.copy() as copy, source.copy() as other, copy.copy() as second:
+            run = copy.run(FILL)
+            assert run["status"] == "output_limit" and "disk_mb" in run["session"]["lost"], run
+            for one in (source, other, second):
+                assert one.ok("import time; time.sleep(0.5); print(x)") == "of the source\n"
+                assert one.inspect()["disk_bytes"] < 1 << 20
+            assert copy.ok("import os; print(os.listdir(os.environ['TMPDIR']))") == "[]\n"
+            assert copy.inspect()["disk_bytes"] < 1 << 20
 
 
 def test_a_copy_outlives_its_source(server, source):

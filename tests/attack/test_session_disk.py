@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from harness.hatchery import eventually
+from harness.isolation import makes_copies
 from harness.own_sessions import OwnSession
 
 ARGUMENTS = ("--imports", "", "--session-disk-mb", "32")
@@ -44,7 +45,7 @@ def test_a_run_that_writes_more_than_it_may_is_ended(small):
     before = shutil.disk_usage(small.state).free
     with OwnSession(small) as session:
         run = session.run("number = 0\nwhile True:\n    number += 1\n    open(f'f{number}', 'wb').write(b'x' * (1 << 20))")
-        assert run["status"] not in ("ok", "error") and run["session"]["lost"], run
+        assert run["status"] == "output_limit" and "disk_mb" in run["session"]["lost"], run
         assert shutil.disk_usage(small.state).free > before - (2 << 30)
 
 
@@ -70,10 +71,10 @@ def test_a_workspace_that_cannot_be_copied(small, code):
 def test_holes_cost_nothing(small):
     with OwnSession(small) as session:
         session.ok("for number in range(100):\n    with open(f's{number}', 'wb') as file: file.truncate(30 << 20)")
+        if not makes_copies(small):
+            pytest.skip("no process can be copied here")
         before = shutil.disk_usage(small.state).free
         answer = session.post("fork", {})
-        if answer.status == 409:
-            pytest.skip(f"no copies here: {answer.json()['detail']}")
         assert answer.status == 201, answer
         # Others write on the same disk, but not three gigabytes.
         assert shutil.disk_usage(small.state).free > before - (1 << 30)

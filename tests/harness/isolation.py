@@ -31,5 +31,10 @@ def layers_on(server):
     return frozenset(name for name, state in states(server).items() if state == "on")
 
 
+def makes_copies(server):
+    """Whether sessions can be copied here: it says by which layers, so that a copy that fails is a failure."""
+    return {"landlock", "seccomp"} <= layers_on(server)
+
+
 def has_cells(server):
     return bool(layers_on(server) & {"pidns", "mountns"})

@@ -53,6 +53,9 @@ _Static_assert(sizeof(ControlMessage) == 344, "no padding on the wire");
  * "3+/5+/6" of that one in turn.
  */
 #define COPY_CONTAINER_SUFFIX "+"
+/* In there: what the copy itself has for a temporary folder. Its source's /tmp has one size for all
+ * who are in it, so that a copy that fills it would take its source's room. */
+#define COPY_TEMPORARY "tmp"
 
 /* The body of a copy's RESULT_READY. Its own words: for the caller, never for a decision. */
 typedef struct WireForkNotes {

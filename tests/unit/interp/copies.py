@@ -78,9 +78,11 @@ class Family:
         home = in_home or self.first.directory
         os.mkdir(f"{home}/work/{folder}", 0o700)
         os.mkdir(f"{home}/work/{folder}+", 0o711)
+        os.mkdir(f"{home}/work/{folder}+/tmp", 0o700)
         os.mkdir(f"{home}/packages/{member}", 0o755)
         if owner:
             os.chown(f"{home}/work/{folder}", owner, owner)
+            os.chown(f"{home}/work/{folder}+/tmp", owner, owner)
         return folder
 
     def order(self, source, member, folder, directory):

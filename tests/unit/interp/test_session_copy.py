@@ -72,7 +72,7 @@ def test_places(family):
     family.first.run("import os\nos.mkdir('d'); os.chdir('d')")
     copy = copy_of(family)
     found = value_of(copy, "import os, sys, tempfile\n[os.getcwd(), os.environ['HOME'], tempfile.gettempdir(), sys.path[-1], len(sys.path)]")
-    assert found[:4] == [f"{home}/work/1", f"{home}/work/1", f"{home}/tmp/copy-1", f"{home}/packages/1"]
+    assert found[:4] == [f"{home}/work/1", f"{home}/work/1", f"{home}/work/1+/tmp", f"{home}/packages/1"]
     assert found[4] == value_of(family.first, "import sys\nlen(sys.path)")
     assert value_of(copy, "open('own', 'w').write('x')\nf = tempfile.NamedTemporaryFile()\nos.listdir('.')") == ["own"]
     assert value_of(family.first, "os.chdir('..')\nsorted(os.listdir('.'))") == ["d"]
@@ -169,7 +169,7 @@ def three(family):
     return home, sibling, copy
 
 
-@pytest.mark.parametrize("place", ["work/0", "work/1", "tmp", "tmp/copy-1"])
+@pytest.mark.parametrize("place", ["work/0", "work/1", "tmp", "work/1+/tmp"])
 @pytest.mark.parametrize("code", ["open('{}/secret').read()", "open('{}/new', 'w')", "os.listdir('{}')", "os.unlink('{}/secret')",
                                   "os.rename('own', '{}/own')", "os.link('{}/secret', 'linked')", "os.mkdir('{}/folder')",
                                   "os.truncate('{}/secret', 0)"])
@@ -260,13 +260,15 @@ def test_what_is_made_in_a_lost_copys_place_is_shut_in_as_it_was(zygote, three, 
     owner = UID if IS_ROOT else None
     if number == 4:
         os.mkdir(f"{home}/packages/4")
-        for path, mode in ((f"{home}/work/{folder}", 0o700), (f"{home}/work/{folder}+", 0o711)):
+        for path, mode in ((f"{home}/work/{folder}", 0o700), (f"{home}/work/{folder}+", 0o711),
+                           (f"{home}/work/{folder}+/tmp", 0o700)):
             os.mkdir(path, mode)
         if owner:
             os.chown(f"{home}/work/{folder}", owner, owner)
+            os.chown(f"{home}/work/{folder}+/tmp", owner, owner)
     worker = zygote.spawn(REHEARSE | SESSION, taken=TAKEN, uid=owner, directory=home, member=number, folder=folder)
     code = "import os, tempfile\n[os.getcwd(), os.environ['HOME'], tempfile.gettempdir(), os.path.exists('secret')]"
-    assert value_of(worker, code) == [f"{home}/work/{folder}", f"{home}/work/{folder}", f"{home}/tmp/copy-{number}", number == 1]
+    assert value_of(worker, code) == [f"{home}/work/{folder}", f"{home}/work/{folder}", f"{home}/work/{folder}+/tmp", number == 1]
     assert value_of(worker, "open('a', 'w').write('x') + open(tempfile.gettempdir() + '/a', 'w').write('x')") == 2
     for place in ("work/0/secret", "tmp/secret", "work/2/own", *(["work/1/secret"] if number != 1 else [])):
         refused(worker, f"open('{home}/{place}').read()")

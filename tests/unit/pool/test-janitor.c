@@ -249,10 +249,11 @@ static void test_a_member_of_a_home(void **state) {
         finish();
         /* What has no owner: in 2, 01, x, 1.session, and in tmp. */
         assert_in_range(results[0] - 1, 600000, 700000);
-        assert_in_range(results[1] - 1, 600000, 700000);
+        /* tmp/ is the first member's. */
+        assert_in_range(results[1] - 1, 500000, 599999);
         /* No members. */
-        assert_in_range(results[2] - 1, 500000, 599999);
-        assert_in_range(results[3] - 1, 500000, 599999);
+        assert_in_range(results[2] - 1, 400000, 499999);
+        assert_in_range(results[3] - 1, 400000, 499999);
 }
 
 /* "1+/2" is the workspace of member 2, and of no other, because the home says so. */
@@ -278,6 +279,31 @@ static void test_a_copy_of_a_copy(void **state) {
         /* Its own, and what somebody has put where it looks like another's. */
         for (unsigned member = 0; member < 3; member++)
                 assert_in_range(results[member] - 1, 200000, 299999);
+}
+
+/* A copy answers alone for its temporary files, and for what a plain user's has put beside them. */
+static void test_what_a_copy_has_beside_its_workspace(void **state) {
+        static const char *const folders[] = {
+                "work",       "work/0",     "work/1",     "work/1+",    "work/1+/tmp",
+                "work/1+/2",  "work/1+/2+", "work/1+/9+", "packages",   "packages/0",
+                "packages/1", "packages/2", "work/3+",    "work/3+/tmp"};
+        static const char *const files[] = {"work/1+/tmp/file", "work/1+/file", "work/1+/9+/file",
+                                            "work/1+/2+/file", "work/1+/2/file"};
+        _autofree_ char *bytes = calloc(1, 100000);
+        uint64_t results[3] = {0};
+
+        for (size_t i = 0; i < N_ELEMENTS(folders); i++)
+                folder_make_in(folder.fd, folders[i]);
+        for (size_t i = 0; i < N_ELEMENTS(files); i++)
+                file_write(folder.fd, files[i], bytes, 100000);
+        assert_int_equal(symlinkat("1+/2", folder.fd, "2.folder"), 0);
+        assert_int_equal(syncfs(folder.fd), 0);
+        for (unsigned member = 0; member < 3; member++)
+                janitor_measure_member(janitor, folder.fd, member, &results[member]);
+        finish();
+        assert_in_range(results[0] - 1, 0, 99999);
+        assert_in_range(results[1] - 1, 300000, 399999);
+        assert_in_range(results[2] - 1, 200000, 299999);
 }
 
 static void test_too_much_beside_a_member(void **state) {
@@ -355,6 +381,7 @@ int main(void) {
                 janitor_test(test_one_folder),
                 janitor_test(test_a_member_of_a_home),
                 janitor_test(test_a_copy_of_a_copy),
+                janitor_test(test_what_a_copy_has_beside_its_workspace),
                 janitor_test(test_too_much_beside_a_member),
                 janitor_test(test_what_is_too_deep_to_count_is_too_much),
                 janitor_test(test_a_question_amid_a_long_trash),
