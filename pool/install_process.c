@@ -353,7 +353,8 @@ static bool overruns_disk(Install *install) {
         if (place->asked_for_ns == 0 || answer > 0) {
                 place->asked_for_ns = install->deadline_ns;
                 __atomic_store_n(&place->staged, 0, __ATOMIC_RELEASE);
-                janitor_measure(installer->cache.janitor, install->staging_fd, &place->staged);
+                janitor_measure_folder(installer->cache.janitor, install->staging_fd,
+                                       &place->staged);
         }
         return is_ours && answer > 0 &&
                answer - 1 > STAGED_FACTOR * installer->config.packages_bytes_max;

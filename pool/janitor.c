@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "kit/clock.h"
 #include "kit/error.h"
@@ -29,8 +31,9 @@ typedef enum MeasuredThing { OF_SLOT, OF_FOLDER, OF_MEMBER } MeasuredThing;
 typedef struct Measurement {
         int directory_fd;
         MeasuredThing thing;
-        unsigned member;
         uint64_t *result;
+        MemberQuestion question; /* OF_MEMBER; the descriptors are ours */
+        MemberAnswer *answer;
 } Measurement;
 
 struct Janitor {
@@ -132,12 +135,14 @@ static bool empty_trash_once(Janitor *janitor) {
 }
 
 static void measure(const Measurement *measurement) {
+        const MemberQuestion *question = &measurement->question;
         int fd = measurement->directory_fd;
         uint64_t bytes = 0;
         unsigned entries = 0;
 
         switch (measurement->thing) {
         case OF_SLOT:
+                (void) held_measure(question->by, 1, fd, question->uid, &bytes);
                 measure_directory(fd, "work", 0, &entries, &bytes);
                 measure_directory(fd, "tmp", 0, &entries, &bytes);
                 break;
@@ -145,15 +150,26 @@ static void measure(const Measurement *measurement) {
                 measure_directory(fd, ".", 0, &entries, &bytes);
                 break;
         case OF_MEMBER:
-                measure_member(fd, measurement->member, &entries, &bytes);
+                /* Before the names: what loses its last one between the two looks is missed by
+                 * both, this time, instead of counting twice. */
+                measurement->answer->is_whole = held_measure(question->by, N_ELEMENTS(question->by),
+                                                             fd, question->uid, &bytes);
+                measure_member(fd, question->member, &entries, &bytes);
                 /* Copies have theirs beside their workspaces. */
-                if (measurement->member == 0)
+                if (question->member == 0)
                         measure_directory(fd, "tmp", 0, &entries, &bytes);
+                measurement->answer->entries = entries;
                 break;
         }
         if (entries >= MEASURE_ENTRIES_MAX)
                 bytes = UINT64_MAX - 1;
         atomic_store((_Atomic uint64_t *) measurement->result, bytes + 1);
+}
+
+static void close_measurement(Measurement *measurement) {
+        close_fd(&measurement->directory_fd);
+        for (size_t i = 0; i < N_ELEMENTS(measurement->question.by); i++)
+                close_fd(&measurement->question.by[i].pidfd);
 }
 
 static Measurement take_measurement(Janitor *janitor) {
@@ -176,7 +192,7 @@ static void *janitor_main(void *argument) {
                         is_trash_turn = true;
                         (void) pthread_mutex_unlock(&janitor->mutex);
                         measure(&next);
-                        (void) close(next.directory_fd);
+                        close_measurement(&next);
                 } else if (janitor->n_closing > 0) {
                         int fd = janitor->closing[--janitor->n_closing];
 
@@ -273,33 +289,60 @@ void janitor_wake(Janitor *janitor) {
         (void) pthread_mutex_unlock(&janitor->mutex);
 }
 
-static void ask(Janitor *janitor, int directory_fd, MeasuredThing thing, unsigned member,
-                uint64_t *result) {
-        int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
-
-        /* The thread has a descriptor of its own: the slot may be freed meanwhile. */
-        if (fd < 0) {
+/* The thread has descriptors of its own: the slot may be freed meanwhile. */
+static void ask(Janitor *janitor, Measurement measurement) {
+        measurement.directory_fd = fcntl(measurement.directory_fd, F_DUPFD_CLOEXEC, 3);
+        if (measurement.directory_fd < 0) {
                 /* Out of descriptors. As good as empty for now: an answer lets the caller ask
                  * again. */
-                __atomic_store_n(result, 1, __ATOMIC_RELEASE);
+                close_measurement(&measurement);
+                __atomic_store_n(measurement.result, 1, __ATOMIC_RELEASE);
                 return;
         }
         (void) pthread_mutex_lock(&janitor->mutex);
         assert(janitor->n_measurements < MEASUREMENTS_MAX);
         janitor->measurements[(janitor->first_measurement + janitor->n_measurements++) %
-                              MEASUREMENTS_MAX] = (Measurement){fd, thing, member, result};
+                              MEASUREMENTS_MAX] = measurement;
         (void) pthread_cond_signal(&janitor->condition);
         (void) pthread_mutex_unlock(&janitor->mutex);
 }
 
-void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result) {
-        ask(janitor, directory_fd, OF_SLOT, 0, result);
+/* Descriptions of their own: a duplicate would go on being reported by the pool's epoll when the
+ * pool has closed its own descriptor. Without one, nothing of that process is counted now. */
+static void open_pidfds(Measurement *measurement) {
+        for (size_t i = 0; i < N_ELEMENTS(measurement->question.by); i++) {
+                HeldBy *by = &measurement->question.by[i];
+
+                by->pidfd = held_finds(by) ? (int) syscall(SYS_pidfd_open, by->pid, 0) : -1;
+        }
+}
+
+void janitor_measure_run(Janitor *janitor, int directory_fd, const HeldBy *by, uid_t uid,
+                         uint64_t *result) {
+        Measurement measurement = {.directory_fd = directory_fd,
+                                   .thing = OF_SLOT,
+                                   .result = result,
+                                   .question = {.uid = uid, .by = {*by, HELD_BY_NONE}}};
+
+        open_pidfds(&measurement);
+        ask(janitor, measurement);
 }
 
 void janitor_measure_folder(Janitor *janitor, int folder_fd, uint64_t *result) {
-        ask(janitor, folder_fd, OF_FOLDER, 0, result);
+        ask(janitor, (Measurement){.directory_fd = folder_fd,
+                                   .thing = OF_FOLDER,
+                                   .result = result,
+                                   .question.by = {HELD_BY_NONE, HELD_BY_NONE}});
 }
 
-void janitor_measure_member(Janitor *janitor, int home_fd, unsigned member, uint64_t *result) {
-        ask(janitor, home_fd, OF_MEMBER, member, result);
+void janitor_measure_member(Janitor *janitor, const MemberQuestion *question,
+                            MemberAnswer *answer) {
+        Measurement measurement = {.directory_fd = question->home_fd,
+                                   .thing = OF_MEMBER,
+                                   .result = &answer->bytes_and_1,
+                                   .question = *question,
+                                   .answer = answer};
+
+        open_pidfds(&measurement);
+        ask(janitor, measurement);
 }

@@ -5,9 +5,11 @@
  * nobody. The thread touches nothing of the pool but what stands here.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kit/cleanup.h"
+#include "pool/held.h"
 
 typedef struct Janitor Janitor;
 
@@ -27,12 +29,28 @@ void janitor_close(Janitor *janitor, int fd);
 /* Something has been moved into the trash. */
 void janitor_wake(Janitor *janitor);
 
-/* Asks for the bytes under a directory (work/ and tmp/ of a slot): *result is set some time later,
- * atomically, to bytes + 1. *result must live until janitor_free(). One question at a time for each
- * result; at most 8192. */
-void janitor_measure(Janitor *janitor, int directory_fd, uint64_t *result);
-/* Likewise of one folder itself. */
+/* Asks for the bytes under a directory (work/ and tmp/ of a slot) and for what its process holds
+ * without a name (pool/held.h): *result is set some time later, atomically, to bytes + 1. *result
+ * must live until janitor_free(). One question at a time for each result; at most 8192. */
+void janitor_measure_run(Janitor *janitor, int directory_fd, const HeldBy *by, uid_t uid,
+                         uint64_t *result);
+/* Likewise of one folder itself, and of no process. */
 void janitor_measure_folder(Janitor *janitor, int folder_fd, uint64_t *result);
-/* Likewise of a member of a home (pool/home.h), with what lies in its work/ and is no other
- * member's, and its tmp/: a plain user's session may write beside its workspace. */
-void janitor_measure_member(Janitor *janitor, int home_fd, unsigned member, uint64_t *result);
+/* What is asked of a member of a home (pool/home.h); the descriptors stay the caller's. */
+typedef struct MemberQuestion {
+        int home_fd;
+        unsigned member;
+        uid_t uid;    /* of its files; 0: no uid of its own */
+        HeldBy by[2]; /* processes whose files without a name count as its own */
+} MemberQuestion;
+
+typedef struct MemberAnswer {
+        uint64_t bytes_and_1; /* 0: not known yet; to be loaded with acquire, before the others */
+        unsigned entries;     /* at most MEASURE_ENTRIES_MAX */
+        bool is_whole;        /* its processes could be looked at */
+} MemberAnswer;
+
+/* Likewise of a member, with what lies in its work/ and is no other member's, and its tmp/: a plain
+ * user's session may write beside its workspace. What cannot be
+ * counted is UINT64_MAX - 1 bytes. */
+void janitor_measure_member(Janitor *janitor, const MemberQuestion *question, MemberAnswer *answer);

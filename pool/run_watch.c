@@ -164,8 +164,9 @@ static bool overruns_folders(Slot *slot, uint64_t now_ns) {
                         slot->disk_asked_ns = now_ns;
                         slot->disk_asked_run = slot->started_ns;
                         __atomic_store_n(&slot->disk_answer, 0, __ATOMIC_RELEASE);
-                        janitor_measure(pool->workspace.janitor, slot->folders.directory_fd,
-                                        &slot->disk_answer);
+                        janitor_measure_run(pool->workspace.janitor, slot->folders.directory_fd,
+                                            &(HeldBy){slot->worker.pid, slot->worker.pidfd},
+                                            slot->uid, &slot->disk_answer);
                 }
         }
         return concerns_this_run && answer > 0 &&

@@ -123,7 +123,7 @@ struct Session {
 /* A question to the janitor: how large is that workspace? One for each session, at its index, as
  * the answer may come when the session has gone. */
 typedef struct DiskQuestion {
-        uint64_t answer;   /* set by the janitor's thread: bytes + 1 */
+        MemberAnswer answer; /* set by the janitor's thread */
         uint64_t asked_ns; /* 0: never */
         uint64_t place;    /* its serial */
 } DiskQuestion;

@@ -42,7 +42,7 @@ static DiskQuestion *question_of(const Session *session) {
 
 uint64_t session_disk_bytes(const Session *session) {
         const DiskQuestion *question = question_of(session);
-        uint64_t answer = __atomic_load_n(&question->answer, __ATOMIC_ACQUIRE);
+        uint64_t answer = __atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE);
 
         /* Another session may have had the index, or this one another workspace, when it was asked.
          */
@@ -50,20 +50,38 @@ uint64_t session_disk_bytes(const Session *session) {
                                                                        : session->disk_bytes;
 }
 
+static HeldBy worker_of(const Slot *slot) {
+        return slot ? (HeldBy){slot->worker.pid, slot->worker.pidfd} : HELD_BY_NONE;
+}
+
+/* Children of a cell's first process are those whose parents have ended. A guest's are its host's,
+ * as nobody can tell. */
+static HeldBy keeper_of(const Slot *slot) {
+        return slot && !slot->host ? (HeldBy){slot->cell.keeper_pid, slot->cell.keeper_pidfd}
+                                   : HELD_BY_NONE;
+}
+
 /* No more often than it is worth. */
 void session_measure(Session *session, uint64_t now_ns) {
         Sessions *sessions = &session->pool->sessions;
         DiskQuestion *question = question_of(session);
+        MemberQuestion to_ask;
 
         session->disk_bytes = session_disk_bytes(session);
-        if (question->asked_ns != 0 && (__atomic_load_n(&question->answer, __ATOMIC_ACQUIRE) == 0 ||
-                                        now_ns - question->asked_ns < DISK_LOOK_NS))
+        if (question->asked_ns != 0 &&
+            (__atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE) == 0 ||
+             now_ns - question->asked_ns < DISK_LOOK_NS))
                 return;
         question->asked_ns = now_ns;
         question->place = session->place->serial;
-        __atomic_store_n(&question->answer, 0, __ATOMIC_RELEASE);
-        janitor_measure_member(sessions->homes.janitor, session->place->shared->home.directory_fd,
-                               session->place->member.number, &question->answer);
+        __atomic_store_n(&question->answer.bytes_and_1, 0, __ATOMIC_RELEASE);
+        to_ask = (MemberQuestion){
+                .home_fd = session->place->shared->home.directory_fd,
+                .member = session->place->member.number,
+                .uid = session->place->shared->home.uid,
+                .by = {worker_of(session->slot), keeper_of(session->slot)},
+        };
+        janitor_measure_member(sessions->homes.janitor, &to_ask, &question->answer);
 }
 
 /* Its workspace on disk, and what it has in memory of its cell. A session that was ended for it may

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -54,7 +55,10 @@
 const Rule policy_rules[] = {
         /* ── Files. Which ones is for the mount namespace and Landlock to say. ── */
         ALLOW("read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek"),
-        ALLOW("close close_range dup dup2 dup3 umask"),
+        ALLOW("close dup dup2 dup3 umask"),
+        /* Not CLOSE_RANGE_UNSHARE: a thread with descriptors of its own would have as many again.
+         */
+        ALLOW_IF(IN_ALL, "close_range", IS(2, INT, 0, CLOSE_RANGE_CLOEXEC)),
         /* No set-user-id and no set-group-id files. Where a run writes to a disk of the host (a
          * data path; its own folder where there are no cells), such a file is a way for another
          * user of the host to become the one that runs workers. Directories never get these bits at

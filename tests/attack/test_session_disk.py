@@ -4,16 +4,18 @@ import shutil
 
 import pytest
 
-from harness.hatchery import eventually
+from harness.hatchery import SMALL_POOL, Hatchery, eventually
 from harness.isolation import makes_copies
 from harness.own_sessions import OwnSession
+from harness.plain_user import skip_where_closed
 
 ARGUMENTS = ("--imports", "", "--session-disk-mb", "32")
 
 
-@pytest.fixture
-def small(make_server):
-    return make_server(*ARGUMENTS)
+@pytest.fixture(scope="module")
+def small():
+    with Hatchery(*SMALL_POOL, *ARGUMENTS) as server:
+        yield server
 
 
 ALLOCATE = """
@@ -88,3 +90,100 @@ def test_a_folder_of_any_depth_is_removed(small):
         assert session.server.request("DELETE", session.path + "/files/d?recursive=1").status in (204, 404)
         assert session.server.get(session.path + "/files").status == 200
     eventually(lambda: not any((small.state / "sessions" / "trash").iterdir()), 30, "the trash is emptied")
+
+
+# ── Files without a name ──
+
+HOLD = """
+import mmap, os, time
+held = []
+def hold(megabytes):
+    fd = os.open("held", os.O_RDWR | os.O_CREAT)
+    for _ in range(megabytes):
+        os.write(fd, b"x" * (1 << 20))
+    KEEP
+def fill():
+    while True:
+        hold(8)
+        time.sleep(.02)
+"""
+KEEP = {
+    "by a descriptor": "os.unlink('held'); held.append(fd)",
+    "by a mapping": "os.unlink('held'); held.append(mmap.mmap(fd, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ)); os.close(fd)",
+    "by a shared mapping": "held.append(mmap.mmap(fd, 4096)); os.close(fd); os.unlink('held')",
+}
+
+
+@pytest.fixture(params=KEEP.values(), ids=KEEP.keys())
+def holder(small, request):
+    with OwnSession(small) as session:
+        skip_where_closed(session.pid())
+        session.ok(HOLD.replace("KEEP", request.param))
+        yield session
+
+
+def test_what_is_held_without_a_name_is_counted(holder):
+    holder.ok("hold(20); again = os.dup(0) if isinstance(held[0], mmap.mmap) else os.dup(held[0])")
+    assert holder.get("held").status == 404
+    eventually(lambda: (holder.run("1"), 20 << 20 <= holder.inspect()["disk_bytes"] < 24 << 20)[1], 20, "it is counted")
+    # What is there twice counts once, and what is let go counts no more.
+    holder.ok("os.close(again); [os.close(one) if isinstance(one, int) else one.close() for one in held]; held.clear()")
+    eventually(lambda: (holder.run("1"), holder.inspect()["disk_bytes"] < 1 << 20)[1], 20, "it is let go")
+
+
+def test_a_run_that_holds_more_than_it_may_is_ended(holder):
+    before = shutil.disk_usage(holder.server.state).free
+    run = holder.run("fill()")
+    assert run["status"] == "output_limit" and "disk_mb" in run["session"]["lost"], run
+    # Nothing of it is left: the disk is as free as before but for what others write meanwhile.
+    eventually(lambda: shutil.disk_usage(holder.server.state).free > before - (512 << 20), 20, "its files are gone")
+    assert holder.run("print(1)")["stdout"] == "1\n"
+
+
+def test_what_a_thread_holds_between_runs_is_found(holder):
+    holder.ok("import threading; threading.Thread(target=fill, daemon=True).start()")
+    eventually(lambda: holder.inspect()["state"] == "lost", 30, "it is ended")
+    assert "disk_mb" in holder.inspect()["lost"]
+
+
+IN_FLIGHT = """
+import array, os, socket
+one, other = socket.socketpair()
+fd = os.open("held", os.O_RDWR | os.O_CREAT)
+try:
+    one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+    print("sent")
+except PermissionError as error:
+    print(error.errno)
+"""
+
+
+def test_no_descriptor_is_sent_anywhere(small):
+    """In a socket, a file would be in nobody's list."""
+    with OwnSession(small) as session:
+        assert session.ok(IN_FLIGHT) == "1\n"
+    assert small.run(IN_FLIGHT)["stdout"] == "1\n"
+
+
+def test_no_thread_has_descriptors_of_its_own(small):
+    with OwnSession(small) as session:
+        said = session.ok("import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
+                          "print(libc.syscall(436, 1000, 1000, 0), libc.syscall(436, 1000, 1000, 2), ctypes.get_errno())")
+        assert said == "0 -1 1\n"
+
+
+def test_runs_without_a_session(small):
+    """Their disk is in memory and counts what has no name as it counts all."""
+    run = small.run(HOLD.replace("KEEP", KEEP["by a descriptor"]) + "fill()", limits={"disk_mb": 32})
+    assert run["status"] in ("output_limit", "error"), run
+    assert run["status"] == "output_limit" or "No space left" in run["stderr"]
+
+
+def test_runs_without_a_disk_of_their_own(make_server):
+    """Where there are no cells, they are on the server's."""
+    server = make_server("--imports", "", "--isolation", "best-effort", "--layers-off", "mountns")
+    skip_where_closed(server.workers()[0])
+    run = server.run(HOLD.replace("KEEP", KEEP["by a descriptor"]) + "hold(8); print('within')", limits={"disk_mb": 32})
+    assert (run["status"], run["stdout"]) == ("ok", "within\n"), run
+    run = server.run(HOLD.replace("KEEP", KEEP["by a mapping"]) + "fill()", limits={"disk_mb": 32})
+    assert run["status"] == "output_limit", run

@@ -175,7 +175,7 @@ static void test_what_cannot_be_removed_does_not_keep_it(void **state) {
 static uint64_t measure(void) {
         uint64_t result = 0;
 
-        janitor_measure(janitor, folder.fd, &result);
+        janitor_measure_run(janitor, folder.fd, &HELD_BY_NONE, 0, &result);
         finish();
         assert_true(result > 0);
         return result - 1;
@@ -228,6 +228,13 @@ static void test_one_folder(void **state) {
         assert_in_range(result - 1, 200000, 300000);
 }
 
+static void ask_of_member(unsigned member, MemberAnswer *answer) {
+        MemberQuestion question = {
+                .home_fd = folder.fd, .member = member, .by = {HELD_BY_NONE, HELD_BY_NONE}};
+
+        janitor_measure_member(janitor, &question, answer);
+}
+
 /* Beside a session's workspace there is nothing that nobody counts. */
 static void test_a_member_of_a_home(void **state) {
         static const char *const folders[] = {"work",     "work/0",     "work/1",    "work/2",
@@ -237,7 +244,7 @@ static void test_a_member_of_a_home(void **state) {
                                             "work/01/file", "work/x/y/file", "work/1.session",
                                             "tmp/file",     "packages/file"};
         _autofree_ char *bytes = calloc(1, 100000);
-        uint64_t results[4] = {0};
+        MemberAnswer results[4] = {0};
 
         for (size_t i = 0; i < N_ELEMENTS(folders); i++)
                 folder_make_in(folder.fd, folders[i]);
@@ -245,15 +252,18 @@ static void test_a_member_of_a_home(void **state) {
                 file_write(folder.fd, files[i], bytes, 100000);
         assert_int_equal(syncfs(folder.fd), 0);
         for (unsigned member = 0; member < 4; member++)
-                janitor_measure_member(janitor, folder.fd, member, &results[member]);
+                ask_of_member(member, &results[member]);
         finish();
         /* What has no owner: in 2, 01, x, 1.session, and in tmp. */
-        assert_in_range(results[0] - 1, 600000, 700000);
+        assert_in_range(results[0].bytes_and_1 - 1, 600000, 700000);
+        /* work/0 and 1.session, 2, 01, x with what is in them, and in tmp. */
+        assert_int_equal(results[0].entries, 11);
+        assert_true(results[0].is_whole);
         /* tmp/ is the first member's. */
-        assert_in_range(results[1] - 1, 500000, 599999);
+        assert_in_range(results[1].bytes_and_1 - 1, 500000, 599999);
         /* No members. */
-        assert_in_range(results[2] - 1, 400000, 499999);
-        assert_in_range(results[3] - 1, 400000, 499999);
+        assert_in_range(results[2].bytes_and_1 - 1, 400000, 499999);
+        assert_in_range(results[3].bytes_and_1 - 1, 400000, 499999);
 }
 
 /* "1+/2" is the workspace of member 2, and of no other, because the home says so. */
@@ -265,7 +275,7 @@ static void test_a_copy_of_a_copy(void **state) {
         static const char *const files[] = {"work/0/file", "work/1/file", "work/1+/2/file",
                                             "work/5+/2/file"};
         _autofree_ char *bytes = calloc(1, 100000);
-        uint64_t results[3] = {0};
+        MemberAnswer results[3] = {0};
 
         for (size_t i = 0; i < N_ELEMENTS(folders); i++)
                 folder_make_in(folder.fd, folders[i]);
@@ -274,11 +284,11 @@ static void test_a_copy_of_a_copy(void **state) {
         assert_int_equal(symlinkat("1+/2", folder.fd, "2.folder"), 0);
         assert_int_equal(syncfs(folder.fd), 0);
         for (unsigned member = 0; member < 3; member++)
-                janitor_measure_member(janitor, folder.fd, member, &results[member]);
+                ask_of_member(member, &results[member]);
         finish();
         /* Its own, and what somebody has put where it looks like another's. */
         for (unsigned member = 0; member < 3; member++)
-                assert_in_range(results[member] - 1, 200000, 299999);
+                assert_in_range(results[member].bytes_and_1 - 1, 200000, 299999);
 }
 
 /* A copy answers alone for its temporary files, and for what a plain user's has put beside them. */
@@ -290,7 +300,7 @@ static void test_what_a_copy_has_beside_its_workspace(void **state) {
         static const char *const files[] = {"work/1+/tmp/file", "work/1+/file", "work/1+/9+/file",
                                             "work/1+/2+/file", "work/1+/2/file"};
         _autofree_ char *bytes = calloc(1, 100000);
-        uint64_t results[3] = {0};
+        MemberAnswer results[3] = {0};
 
         for (size_t i = 0; i < N_ELEMENTS(folders); i++)
                 folder_make_in(folder.fd, folders[i]);
@@ -299,23 +309,23 @@ static void test_what_a_copy_has_beside_its_workspace(void **state) {
         assert_int_equal(symlinkat("1+/2", folder.fd, "2.folder"), 0);
         assert_int_equal(syncfs(folder.fd), 0);
         for (unsigned member = 0; member < 3; member++)
-                janitor_measure_member(janitor, folder.fd, member, &results[member]);
+                ask_of_member(member, &results[member]);
         finish();
-        assert_in_range(results[0] - 1, 0, 99999);
-        assert_in_range(results[1] - 1, 300000, 399999);
-        assert_in_range(results[2] - 1, 200000, 299999);
+        assert_in_range(results[0].bytes_and_1 - 1, 0, 99999);
+        assert_in_range(results[1].bytes_and_1 - 1, 300000, 399999);
+        assert_in_range(results[2].bytes_and_1 - 1, 200000, 299999);
 }
 
 static void test_too_much_beside_a_member(void **state) {
         _autoclose_ int work_fd = -1;
-        uint64_t result = 0;
+        MemberAnswer result = {0};
 
         folder_make_in(folder.fd, "work");
         work_fd = folder_open_in(folder.fd, "work");
         make_deep(work_fd, 100);
-        janitor_measure_member(janitor, folder.fd, 0, &result);
+        ask_of_member(0, &result);
         finish();
-        assert_true(result >= UINT64_MAX / 2);
+        assert_true(result.bytes_and_1 >= UINT64_MAX / 2);
 }
 
 static void test_what_is_too_deep_to_count_is_too_much(void **state) {
@@ -357,7 +367,7 @@ static void test_a_question_amid_a_long_trash(void **state) {
 static void test_a_question_that_cannot_be_asked_is_answered(void **state) {
         uint64_t result = 0;
 
-        janitor_measure(janitor, -1, &result);
+        janitor_measure_folder(janitor, -1, &result);
         assert_int_equal(__atomic_load_n(&result, __ATOMIC_ACQUIRE), 1);
 }
 
