@@ -3,6 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* pip reads markers by recursion, and gives up somewhere below a hundred. */
+#define DEPTH_MAX 16
+
 static bool is_letter_or_digit(uint8_t c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
@@ -184,8 +187,8 @@ static const char *take_markers(Reading *reading) {
                 }
                 if (c == '"' || c == '\'')
                         quote = c;
-                else if (c == '(')
-                        depth++;
+                else if (c == '(' && depth++ == DEPTH_MAX)
+                        return "has a marker with more than 16 parentheses in each other";
                 else if (c == ')' && depth-- == 0)
                         return "has a marker with a \")\" too many";
                 else if (!is_letter_or_digit(*reading->at) && !is_space(*reading->at) &&

@@ -3,7 +3,6 @@
 import errno
 import glob
 import hashlib
-import importlib.machinery
 import io
 import json
 import os
@@ -15,10 +14,12 @@ import sysconfig
 import urllib.parse
 
 from hatchery_install_bytecode import compile_all
-from hatchery_install_index import PageWatch, short
+from hatchery_install_index import PageWatch, Reach, short
+from hatchery_install_pip import (
+    BAD_WHEEL, CONFLICT, NO_INDEX, NO_SPACE, NOT_FOUND, OWN, TOO_LARGE, Failure, find_pip, refuse_addresses_of_wheels, run_pip,
+    settings_of_pip)
 
 SAYS, WHEEL, RESOLVED, UNPACKED, FINISHED, FAILED = range(1, 7)
-OWN, NOT_FOUND, CONFLICT, NO_INDEX, BAD_WHEEL, TOO_LARGE, NO_SPACE = range(1, 8)
 
 TEXT_MAX = 8000  # INSTALL_TEXT_MAX, less the NUL and what a character may be cut by
 ORDER_MAX = 65536
@@ -32,7 +33,6 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
-DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 ERRNOS = {errno.ENOSPC: (NO_SPACE, "There is no space left on the server's disk."),
           errno.EDQUOT: (NO_SPACE, "There is no space left on the server's disk."),
@@ -40,12 +40,6 @@ ERRNOS = {errno.ENOSPC: (NO_SPACE, "There is no space left on the server's disk.
 # What the names in a wheel bring about: too long, a file where a folder is to be, one that nothing may be called.
 NAME_ERRNOS = {errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ,
                errno.ELOOP, errno.ENOENT}
-
-
-class Failure(Exception):
-    def __init__(self, kind, sentence):
-        super().__init__(sentence)
-        self.kind, self.sentence = kind, sentence
 
 
 class Supervisor:
@@ -86,55 +80,6 @@ class Output(io.TextIOBase):
         return len(text)
 
 
-class OnlyPip:
-    """Finds pip among Debian's packages for a virtual environment that has none, and nothing else there."""
-
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name == "pip":
-            return importlib.machinery.PathFinder.find_spec("pip", [DEBIAN_PACKAGES])
-        return None
-
-
-def find_pip():
-    sys.meta_path.append(OnlyPip)
-    try:
-        import pip
-        return pip
-    except ImportError:
-        raise Failure(OWN, "There is no pip on the server (Debian: python3-pip).") from None
-
-
-def run_pip(arguments, before_it_cleans_up=lambda: None):
-    """Runs `pip install` in this process. Returns its status and the exception that it has shown as text, or None."""
-    from pip._internal.commands import create_command, install
-    command = create_command("install", isolated=True)
-    run, tell, caught = command.run, install.create_os_error_message, []
-
-    def watched(*arguments):
-        try:
-            return run(*arguments)
-        except BaseException as exception:
-            caught.append(exception)
-            raise
-        finally:
-            before_it_cleans_up()
-
-    def told(error, *arguments):
-        # Of these there would be nothing but a line of output, which may be made of the names of a wheel's files.
-        caught.append(error)
-        return tell(error, *arguments)
-
-    command.run, install.create_os_error_message = watched, told
-    try:
-        status = command.main(arguments)
-    except SystemExit as exit:
-        status = exit.code
-    finally:
-        install.create_os_error_message = tell
-    return status, caught[0] if caught else None
-
-
 class Installation:
     def __init__(self, supervisor, output, staging, index):
         self.supervisor, self.output, self.index = supervisor, output, index
@@ -153,6 +98,9 @@ class Installation:
         if index and index.startswith("http://"):
             # The operator has said so. pip takes it from the loopback address only, unless it is told twice.
             self.common.append("--trusted-host=" + urllib.parse.urlsplit(index).netloc.rpartition("@")[2])
+        self.reach = Reach(settings_of_pip(self.common))
+        self.reach.take()
+        refuse_addresses_of_wheels()
 
     # ── What is needed ──
 
@@ -176,8 +124,10 @@ class Installation:
         return found
 
     def check_against_template(self, requirements, template):
+        from pip._vendor.packaging.markers import UndefinedComparison, UndefinedEnvironmentName
         from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
         from pip._vendor.packaging.utils import canonicalize_name
+        from pip._vendor.packaging.version import InvalidVersion
         for text in requirements:
             try:
                 requirement = Requirement(text)
@@ -186,8 +136,11 @@ class Installation:
             version = template.get(canonicalize_name(requirement.name))
             if requirement.url:
                 raise Failure(NOT_FOUND, f"{text}: packages come from the index, not from an address.")
-            if version and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})) and \
-                    not requirement.specifier.contains(version, prereleases=True):
+            try:
+                is_meant = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion, ValueError) as error:
+                raise Failure(NOT_FOUND, f"{text}: its marker has no meaning: {' '.join(str(error).split())}.") from None
+            if version and is_meant and not requirement.specifier.contains(version, prereleases=True):
                 raise Failure(CONFLICT, f"{requirement.name} {version} is part of the interpreter and cannot be replaced; "
                                         f"{text} does not allow it.")
 
@@ -227,7 +180,8 @@ class Installation:
             raise Failure(BAD_WHEEL, "A wheel has a name or a version that is none.")
         download = item["download_info"]
         url, archive = download["url"].partition("#")[0], download.get("archive_info")
-        if archive is None or not url.partition("?")[0].endswith(".whl"):
+        if archive is None or not url.partition("?")[0].endswith(".whl") or item.get("is_direct") or \
+                not (self.reach.has_files or url.startswith(("http://", "https://"))):
             raise Failure(BAD_WHEEL, f"{name} {version} is no wheel.")
         hashes = archive.get("hashes") or {}
         if "=" in (archive.get("hash") or ""):
@@ -245,6 +199,8 @@ class Installation:
 
     def explain(self, exception, requirements):
         """Raises a Failure."""
+        if isinstance(exception, Failure):
+            raise exception
         kinds = [kind.__name__ for kind in type(exception).__mro__]
         text = " ".join(str(exception).split())[:SENTENCE_MAX] if exception else ""
         wanted = ", ".join(requirements)

@@ -60,10 +60,12 @@ def file_name(name, version="1.0", tag="py3-none-any"):
 
 
 class Index:
-    """add() puts files in; `requests` are the paths that were asked for. slow: seconds before each answer."""
+    """add() puts files in; `requests` are the paths that were asked for. slow: seconds before each answer. redirects, pages
+    (kind, body), statuses, endless: answers to a path that are not the usual ones."""
 
     def __init__(self):
         self.projects, self.files, self.requests, self.statuses = {}, {}, [], {}
+        self.redirects, self.pages, self.endless = {}, {}, set()
         self.slow, self.silent = 0, False
         self.stopping = threading.Event()
         index = self
@@ -101,8 +103,19 @@ class Index:
             self.stopping.wait(self.slow)
         parts = request.path.strip("/").split("/")
         status, kind, body = 404, "text/plain", b"not here"
+        if request.path in self.redirects:
+            request.send_response(302)
+            request.send_header("Location", self.redirects[request.path])
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
+        if request.path in self.endless:
+            self.answer_for_ever(request)
+            return
         if request.path in self.statuses:
             status = self.statuses[request.path]
+        elif request.path in self.pages:
+            status, (kind, body) = 200, self.pages[request.path]
         elif parts[0] == "simple" and len(parts) == 2 and parts[1] in self.projects:
             links = "".join(f'<a href="/files/{file}{f"#sha256={sha256}" if sha256 else ""}">{file}</a>\n'
                             for file, sha256 in self.projects[parts[1]].items())
@@ -115,6 +128,16 @@ class Index:
             request.send_header("Content-Length", str(len(body)))
             request.end_headers()
             request.wfile.write(body)
+        except OSError:
+            pass
+
+    def answer_for_ever(self, request):
+        try:
+            request.send_response(200)
+            request.send_header("Content-Type", "text/html")
+            request.end_headers()
+            while not self.stopping.is_set():
+                request.wfile.write(b"<a href='/files/x.whl'>x</a>\n" * 4096)
         except OSError:
             pass
 

@@ -306,6 +306,13 @@ def test_nobody_listens(make_server):
     assert session.value("1 + 1") == "2"
 
 
+def test_an_index_that_leads_to_the_server_itself(shop, index, session):
+    assert shop.post("/upload_data/kept", {"x": 1}).status == 200
+    index.redirects["/simple/round/"] = shop.url + "/clear_data"
+    expect_problem(session.install("round"), 502, "packages do not come from")
+    assert shop.get("/get_data/kept").status == 200
+
+
 def test_switched_off(make_server):
     server = make_server("--package-index", "none")
     session = Session(server)

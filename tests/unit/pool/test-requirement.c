@@ -102,6 +102,7 @@ static void test_what_cannot_follow(void **state) {
         expect_refused("a; os_name=='x", "too early");
         expect_refused("a; (os_name=='x'", "too early");
         expect_refused("a; os_name=='x')", "too many");
+        expect_refused("a; ((((((((((((((((( os_name=='x' )))))))))))))))))", "more than 16");
         expect_refused("a; os_name=='x' # b", "character");
         expect_refused("a; os_name=='x' \\", "character");
         expect_refused("a[b", "extras");
