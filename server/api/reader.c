@@ -1,6 +1,7 @@
 #include "server/api/reader.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -21,6 +22,18 @@ static void find_line(Slice text, size_t offset, size_t *ret_line, size_t *ret_c
         *ret_column = offset - start + 1;
 }
 
+/* As multipart, or urlencoded: "name=…". The type that was sent says nothing: curl calls all that
+ * it sends a form, unless it is told otherwise. */
+static bool looks_like_form(Slice body) {
+        size_t size = 0;
+
+        if (body.size > 2 && memcmp(body.data, "--", 2) == 0)
+                return true;
+        while (size < body.size && (isalnum(body.data[size]) || strchr("_-.%[]", body.data[size])))
+                size++;
+        return size > 0 && size < body.size && body.data[size] == '=';
+}
+
 bool reader_start(Reader *reader, Slice body) {
         JsonError problem;
         size_t line, column;
@@ -30,6 +43,10 @@ bool reader_start(Reader *reader, Slice body) {
         if (problem.problem == JSON_EMPTY)
                 return reader_fail(reader, 400, "",
                                    "The body is empty; a JSON object was expected.");
+        if (problem.problem != JSON_FINE && looks_like_form(body))
+                return reader_fail(reader, 400, "",
+                                   "The body is not valid JSON: it looks like a form. This takes a "
+                                   "JSON object, like {\"name\": \"value\"}.");
         if (problem.problem != JSON_FINE) {
                 find_line(body, problem.offset, &line, &column);
                 return reader_fail(

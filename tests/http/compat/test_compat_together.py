@@ -1,5 +1,6 @@
 """All five services on one port: ids that are the same, a path that two of them have, and everything at once."""
 
+import json
 import threading
 
 from harness.services import CodeExecutionSandbox, CodeInterpreter, DataAnalysisSandbox, JupyterSessions, UserContainer
@@ -21,6 +22,22 @@ def test_one_id_in_three_services(server, fresh_id):
     assert jupyter.end_session()[0] == 200
     assert container.run("import os; result = os.listdir()")[1]["result"] == ["of-container"]
     assert server.get(f"/v1/sessions/{fresh_id}").status == 404
+
+
+def test_a_form_where_json_is_due(server, fresh_id):
+    session = JupyterSessions(server.url, fresh_id)
+    session.start_session()
+    fields = {"user_id": fresh_id, "package_name": "numpy"}
+    for path in ("/install_package", f"/upload_data/{fresh_id}", "/execute", "/install", "/execute_code"):
+        answers = [session.post_form(path, fields)]
+        answers.append(session.send("POST", path, b"user_id=x&package_name=numpy", "application/x-www-form-urlencoded"))
+        for status, answer in answers:
+            assert status == 422 and "looks like a form" in json.dumps(answer), (path, status, answer)
+    assert server.get(f"/get_data/{fresh_id}").status == 404
+    # What curl -d sends is called a form, and is none.
+    status, answer = session.send("POST", "/install_package", json.dumps(fields).encode(), "application/x-www-form-urlencoded")
+    assert status == 200, answer
+    session.end_session()
 
 
 def test_the_key_tells_whose_execute_it_is(server, fresh_id):

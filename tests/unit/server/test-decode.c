@@ -115,6 +115,12 @@ static void test_not_json(void **state) {
         assert_refused("{\"code\": \"\xff\"}", 400, "", "byte 10");
         assert_refused("{\"code\": \"\xc0\xaf\"}", 400, "", "byte 10");
         assert_refused("{\"code\": NaN}", 400, "", "not valid JSON");
+        assert_refused("code=1%2B1&stdin=", 400, "", "looks like a form");
+        assert_refused("--boundary\r\nContent-Disposition: form-data; name=\"code\"", 400, "",
+                       "looks like a form");
+        assert_refused("code", 400, "", "at line 1");
+        assert_refused("code = 1", 400, "", "at line 1");
+        assert_refused("{\"code\": \"a=b\",}", 400, "", "at line 1");
         c = decode_bytes(nul_body, sizeof(nul_body) - 1);
         assert_false(c.is_read);
         assert_int_equal(c.request.reader.error.status, 400);
