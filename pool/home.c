@@ -69,7 +69,7 @@ int home_next_index(Homes *homes, unsigned *ret_index) {
                         return 0;
                 }
         }
-        return raise_error(-EUSERS, "there are %u homes of sessions", HOMES_MAX);
+        return -EUSERS;
 }
 
 /* --- folders --- */

@@ -11,7 +11,7 @@ _must_check_ int home_discard(Homes *homes, int parent_fd, const char *name);
 
 /* False: it is taken already, or there is no such index. */
 bool home_take_index(Homes *homes, unsigned index);
-/* Takes one that is free; -EUSERS. */
+/* Takes one that is free; -EUSERS, not raised. */
 _must_check_ int home_next_index(Homes *homes, unsigned *ret_index);
 
 /* "12.session" → 12; false for anything else. */

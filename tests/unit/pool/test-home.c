@@ -153,27 +153,6 @@ static void test_members_come_and_go(void **state) {
         assert_int_equal(count_left(), 0);
 }
 
-static void test_there_are_only_so_many_members(void **state) {
-        HomeMember one_more;
-
-        home.next_member = HOME_MEMBERS_MAX - 1;
-        assert_int_equal(home_add_member(&homes, &home, 0, &one_more), 0);
-        home_member_close(&one_more);
-        assert_int_equal(home_add_member(&homes, &home, 0, &one_more), -EUSERS);
-}
-
-static void test_there_are_only_so_many_homes(void **state) {
-        Home one_more;
-        HomeMember its_member;
-
-        memset(homes.used, 0xff, HOMES_MAX / 8);
-        assert_int_equal(home_make(&homes, false, &one_more, &its_member), -EUSERS);
-        home_remove_member(&homes, &home, &member);
-        assert_int_equal(home_make(&homes, false, &one_more, &its_member), 0);
-        home_member_close(&its_member);
-        home_close(&homes, &one_more);
-}
-
 static void test_an_emptied_member_is_new(void **state) {
         struct stat before, after;
         int old_fd = fcntl(member.work_fd, F_DUPFD_CLOEXEC, 3);
@@ -390,8 +369,6 @@ int main(void) {
                 home_test(test_members_come_and_go),
                 home_test(test_copies_of_copies),
                 home_test(test_copies_of_copies_have_an_end),
-                home_test(test_there_are_only_so_many_members),
-                home_test(test_there_are_only_so_many_homes),
                 home_test(test_an_emptied_member_is_new),
                 home_test(test_what_has_taken_a_members_place),
                 home_test(test_the_next_server_finds_them),
