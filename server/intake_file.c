@@ -147,8 +147,22 @@ static bool take(Intake *intake) {
         return intake->head.is_chunked ? take_chunked(intake) : take_plain(intake);
 }
 
+/* Coded, a body may be many times what it is decoded. So there may be room left when as much was
+ * decoded as there was room for, and then nobody would say later that there is. */
+static bool take_while_there_is_room(Intake *intake) {
+        const h2o_socket_t *sock = intake->sock;
+        size_t before;
+        bool complete;
+
+        do {
+                before = sock->input->size;
+                complete = take(intake);
+        } while (!complete && sock->input->size < before && sock->input->size > intake->head.size);
+        return complete;
+}
+
 void intake_file_receive(Intake *intake) {
-        bool complete = take(intake);
+        bool complete = take_while_there_is_room(intake);
 
         if (intake->spool && spool_error(intake->spool) < 0)
                 refuse_failed_spool(intake, spool_error(intake->spool));

@@ -232,6 +232,33 @@ threading.Thread(target=grow, daemon=True).start()
     assert attacker.inspect()["memory_kb"] < 700 << 10
 
 
+TOO_MUCH = {
+    "memory_mb": "held = bytearray(200 << 20); held[::4096] = b'x' * len(held[::4096])",
+    "disk_mb": "for number in range(40): open(f'f{number}', 'wb').write(b'x' * (1 << 20))",
+}
+
+
+@pytest.mark.parametrize("limit", TOO_MUCH)
+def test_what_is_taken_between_runs_costs_the_process(make_server, limit):
+    """While nobody runs anything: a thread waits for a sign that comes from outside, takes, and keeps still."""
+    server = make_server("--imports", "", "--session-disk-mb", "16", "--isolation", "best-effort")
+    with OwnSession(server, limits={"memory_mb": 64}) as session:
+        session.ok(f"""
+import os, threading, time
+def take():
+    global held
+    while not os.path.exists("go"):
+        time.sleep(0.001)
+    {TOO_MUCH[limit]}
+    threading.Event().wait()
+threading.Thread(target=take, daemon=True).start()
+""")
+        assert session.put("go", b"").status == 201
+        eventually(lambda: session.inspect()["state"] == "lost", 60, "it is found out")
+        assert limit in session.inspect()["lost"], session.inspect()
+        assert session.inspect()["runs"] == 1
+
+
 def test_a_processor_that_is_burnt_between_runs(make_server):
     server = make_server("--session-cpu-ms", "2000")
     with OwnSession(server) as session:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.hatchery import eventually
+from http_wire import Wire
 from session_files import MB, execute, form, get, listing, put
 
 
@@ -106,6 +107,20 @@ def test_broken_chunks(server, session):
         wire.sendall(f"PUT {session}/files/f HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".encode())
         assert wire.recv(1000).startswith(b"HTTP/1.1 400")
     assert listing(server, session) == {}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_chunks_that_are_mostly_coding(server, session, at_once):
+    """Six bytes for each of the body: more comes at once than there is room for, and there is room all the same."""
+    head = f"PUT {session}/files/f HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    body = b"1\r\nx\r\n" * 300_000 + b"0\r\n\r\n"
+    with Wire(server) as wire:
+        if not at_once:
+            wire.send(head)
+            head = b""
+        wire.send(head + body)
+        assert wire.answer().status == 201
+        assert wire.request(path=f"{session}/files/f").answer().body == b"x" * 300_000
 
 
 def upload_and_wait(server, session, name, size, sent):
