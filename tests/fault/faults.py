@@ -2,12 +2,8 @@
 
 import os
 import signal
-import subprocess
 import threading
-from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from harness import proc
 from harness.aftermath import at_rest, counters, template
@@ -136,17 +132,3 @@ def refused(answer):
 def gone(processes):
     """Whether none of {pid: start time} lives."""
     return not [pid for pid, start in processes.items() if proc.is_same_alive(pid, start)]
-
-
-@contextmanager
-def small_disk(folder, options):
-    """A tmpfs of its own on the folder; skips where that cannot be mounted."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,{options}", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from faults import BARE, Under, nothing_lost, refused, small_disk
+from faults import BARE, Under, nothing_lost, refused
 from harness import proc
 from harness.aftermath import at_rest, template
 from harness.hatchery import SMALL_POOL, Hatchery, eventually
 from harness.isolation import layers_on
+from harness.small_disk import small_disk
 
 # ── Descriptors ──
 

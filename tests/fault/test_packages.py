@@ -5,10 +5,10 @@ import signal
 import threading
 
 import pytest
-from faults import small_disk
 
 from harness import proc
 from harness.hatchery import SMALL_POOL, Hatchery, eventually
+from harness.small_disk import small_disk
 from harness.wheels import Index
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.hatchery import eventually
+from harness.small_disk import small_disk
 from http_wire import Wire
 from session_files import MB, execute, form, get, listing, put
 
@@ -134,24 +135,21 @@ def test_a_client_that_goes_away(server, session):
     for _ in range(20):
         upload_and_wait(server, session, "f", 10 * MB, 2 * MB).close()
     assert listing(server, session) == {}
-    descriptors = f"/proc/{server.pid}/fd"
-    eventually(lambda: not [name for name in map(lambda fd: readlink(f"{descriptors}/{fd}"),
-                                                 os.listdir(descriptors))
-                            if "(deleted)" in name and "state" in name], 10, "files of bodies are closed")
+    eventually(lambda: not bodies(server), 10, "files of bodies are closed")
 
 
-def bodies_bytes(server):
-    """Of the files of bodies, which have no name."""
-    folder = f"/proc/{server.pid}/fd"
-    return sum(os.stat(f"{folder}/{fd}").st_size for fd in os.listdir(folder)
-               if "(deleted)" in readlink(f"{folder}/{fd}") and str(server.state) in readlink(f"{folder}/{fd}"))
-
-
-def readlink(path):
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""
+def bodies(server):
+    """The sizes of the files of bodies that are open; they have no name."""
+    sizes = []
+    for number in os.listdir(f"/proc/{server.pid}/fd"):
+        descriptor = f"/proc/{server.pid}/fd/{number}"
+        try:
+            target = os.readlink(descriptor)
+            if "(deleted)" in target and str(server.state) in target:
+                sizes.append(os.stat(descriptor).st_size)
+        except FileNotFoundError:
+            pass
+    return sizes
 
 
 def test_bodies_on_disk_are_bounded_together(make_server):
@@ -159,7 +157,7 @@ def test_bodies_on_disk_are_bounded_together(make_server):
     session = "/v1/sessions/" + server.post("/v1/sessions", {}).json()["id"]
     held = [upload_and_wait(server, session, f"f{i}", 4 * MB, 3 * MB) for i in range(2)]
     try:
-        eventually(lambda: bodies_bytes(server) >= 5.5 * MB, 10, "what was sent is received")
+        eventually(lambda: sum(bodies(server)) >= 5.5 * MB, 10, "what was sent is received")
         answer = put(server, session, "g", b"x" * (3 * MB))
         assert answer.status == 503 and answer.headers["retry-after"]
         assert put(server, session, "small", b"x").status == 201
@@ -208,15 +206,13 @@ def test_a_hundred_uploads_at_once(make_server):
     assert rss_kb(server) < 150 * 1024
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk(make_server, tmp_path):
     small = tmp_path / "small"
     small.mkdir()
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "small", small], check=True)
-    try:
+    with small_disk(small, "size=8m"):
         server = make_server("--state-directory", small)
         session = "/v1/sessions/" + server.post("/v1/sessions", {}).json()["id"]
         put(server, session, "a", b"before")
@@ -234,8 +230,6 @@ def test_a_full_disk(make_server, tmp_path):
         assert server.post(f"{session}/files", body, headers).status == 507
         assert set(listing(server, session)) == {"a"}
         server.stop()
-    finally:
-        subprocess.run(["umount", "-l", small], check=True)
 
 
 # ── TLS, unix sockets ──
