@@ -109,6 +109,26 @@ bool confine_has_cpu_left(uint64_t cpu_seconds) {
                used_cpu_seconds() + cpu_seconds + 1 <= limit.rlim_max;
 }
 
+/*
+ * The maximum stays what it is, and the code of an earlier run may have lowered it. Most have not:
+ * one call does, and only where the remembered maximum is refused (EPERM) is there a look at it.
+ */
+static int set_below_maximum(int resource, uint64_t value) {
+        static uint64_t maxima[RLIMIT_NLIMITS]; /* 0: not known yet */
+        uint64_t *maximum = &maxima[resource];
+        struct rlimit limit;
+        int r = -EPERM;
+
+        if (*maximum > 0)
+                r = set_limit(resource, value < *maximum ? value : *maximum, *maximum);
+        if (r != -EPERM)
+                return r;
+        if (getrlimit((__rlimit_resource_t) resource, &limit) < 0)
+                return -errno;
+        *maximum = limit.rlim_max;
+        return set_limit(resource, value < *maximum ? value : *maximum, *maximum);
+}
+
 int confine_run(const RunLimits *limits) {
         uint64_t cpu_seconds = used_cpu_seconds() + limits->cpu_seconds + 1;
         struct {
@@ -123,28 +143,20 @@ int confine_run(const RunLimits *limits) {
         size_t n = N_ELEMENTS(values) - (limits->tasks == 0);
 
         for (size_t i = 0; i < n; i++) {
-                struct rlimit limit;
+                int r;
 
-                limit.rlim_cur = limit.rlim_max = values[i].value;
-                if (limits->keep_maxima) {
-                        if (getrlimit((__rlimit_resource_t) values[i].resource, &limit) < 0)
-                                return -errno;
-                        limit.rlim_cur =
-                                values[i].value < limit.rlim_max ? values[i].value : limit.rlim_max;
-                }
-                if (setrlimit((__rlimit_resource_t) values[i].resource, &limit) < 0)
-                        return -errno;
+                if (limits->keep_maxima)
+                        r = set_below_maximum(values[i].resource, values[i].value);
+                else
+                        r = set_limit(values[i].resource, values[i].value, values[i].value);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
 void confine_rest(void) {
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_CPU, &limit) < 0)
-                return;
-        limit.rlim_cur = limit.rlim_max;
-        (void) setrlimit(RLIMIT_CPU, &limit);
+        (void) set_below_maximum(RLIMIT_CPU, UINT64_MAX);
 }
 
 /* --- out-of-memory score --- */

@@ -62,13 +62,10 @@ static void await_request(Worker *worker) {
 }
 
 /* Each run's source has a name of its own, so that a function shows the right lines ever after. */
-static int enter_run(const Worker *worker) {
+static int enter_next_run(const Worker *worker) {
         _pyowned_ PyObject *result = NULL;
-        PyObject *name;
+        PyObject *name = PyUnicode_FromFormat("<snippet %u>", worker->n_runs + 1);
 
-        if (worker->n_runs == 0)
-                return 0;
-        name = PyUnicode_FromFormat("<snippet %u>", worker->n_runs + 1);
         if (!name)
                 return -1;
         runtime_set_source_name(name);
@@ -86,11 +83,18 @@ static void leave_run(void) {
         }
 }
 
-static void rest(Worker *worker) {
-        if (worker->command->layers & layer_bit(LAYER_RLIMITS))
-                confine_rest();
+/* What the answer need not wait for: a caller who rests finds it done. The clock's limit goes last,
+ * since what the code has left may be run by all that comes before it. */
+static void rest(Worker *worker, Request *request) {
+        leave_run();
+        request_done(request);
+        worker->n_runs++;
+        if (enter_next_run(worker) < 0)
+                PyErr_Clear();
         if (worker->bytes.capacity > KEEP_CAPACITY)
                 buffer_done(&worker->bytes);
+        if (worker->command->layers & layer_bit(LAYER_RLIMITS))
+                confine_rest();
 }
 
 static void run(Worker *worker, Request *request) {
@@ -99,26 +103,23 @@ static void run(Worker *worker, Request *request) {
         if (worker_apply_limits(worker, &request->options) < 0)
                 _exit(WORKER_EXIT_UNCONFINED);
         worker->report.is_ended = false;
-        if (enter_run(worker) < 0)
-                PyErr_Clear();
         end = execute_run(request, &worker->report);
         interrupts_ignore();
         runtime_set_report(NULL);
-        leave_run();
-        request_done(request);
-        worker->n_runs++;
-        rest(worker);
         report_end(&worker->report, end);
+        rest(worker, request);
 }
 
 _Noreturn void session_serve(Worker *worker) {
         Request request;
 
+        interrupts_ignore();
         for (;;) {
-                interrupts_ignore();
                 await_request(worker);
                 interrupts_note();
                 if (worker_receive(worker, &request))
                         run(worker, &request);
+                else
+                        interrupts_ignore();
         }
 }

@@ -221,7 +221,6 @@ static uint64_t expires_ms(const Session *session, uint64_t now_ns) {
 }
 
 void session_inspect(const Session *session, SessionInfo *ret_info) {
-        const Slot *slot = session->slot;
         uint64_t now_ns = clock_now_ns();
 
         *ret_info = (SessionInfo){
@@ -237,13 +236,19 @@ void session_inspect(const Session *session, SessionInfo *ret_info) {
                 .expires_ms = expires_ms(session, now_ns),
                 .runs = session->runs,
                 .queued = session->n_queued,
-                .cpu_ns = session_cpu_ns(session),
                 .disk_bytes = session_disk_bytes(session),
                 .limits = session->limits,
         };
+}
+
+SessionUsage session_usage(const Session *session) {
+        const Slot *slot = session->slot;
+        SessionUsage usage = {.cpu_ns = session_cpu_ns(session)};
+
         if (slot && slot->worker.meter.status_fd >= 0)
-                ret_info->memory_bytes =
+                usage.memory_bytes =
                         meter_growth_bytes(&slot->worker.meter, meter_memory(&slot->worker.meter));
+        return usage;
 }
 
 int session_workspace_fd(const Session *session) {
@@ -275,6 +280,7 @@ const char *session_workspace_path(const Session *session) {
 void session_touch(Session *session) {
         session_use(session);
         session_measure(session, clock_now_ns());
+        session_look_closely(session);
         if (timer_heap_arm(&session->pool->timers) < 0)
                 log_error("the pool's timers cannot be armed");
 }

@@ -148,13 +148,20 @@ typedef struct SessionInfo {
         uint64_t expires_ms;     /* from now, if it is not used; UINT64_MAX: never */
         uint64_t runs;           /* since its creation */
         unsigned queued;
-        uint64_t memory_bytes; /* that its process has taken since it was made; 0: no process */
-        uint64_t cpu_ns;       /* of all its processes so far */
-        uint64_t disk_bytes;   /* of its workspace, when last measured */
+        uint64_t disk_bytes; /* of its workspace, when last measured */
         RunLimits limits;
 } SessionInfo;
 
+/* What the pool knows by itself: no system call, since every run of a session asks. */
 void session_inspect(const Session *session, SessionInfo *ret_info);
+
+typedef struct SessionUsage {
+        uint64_t memory_bytes; /* that its process has taken since it was made; 0: no process */
+        uint64_t cpu_ns;       /* of all its processes so far */
+} SessionUsage;
+
+/* What the kernel has to be asked for. */
+SessionUsage session_usage(const Session *session);
 
 /* --- its files; see pool/home.h for what may be done with them off the loop --- */
 

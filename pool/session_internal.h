@@ -220,6 +220,8 @@ VerdictCause session_check_limits(Slot *slot, uint64_t now_ns);
 /* Between runs. */
 void session_look(Slot *slot, uint64_t now_ns);
 void session_arm_look(Slot *slot);
+/* Its files have been changed by others than its process: the next look is a whole one. */
+void session_look_closely(Session *session);
 uint64_t session_cpu_ns(const Session *session);
 
 /* session_interrupt.c */

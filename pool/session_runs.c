@@ -288,4 +288,6 @@ void session_after_answer(Slot *slot) {
                 return;
         session_use(slot->session);
         session_assign(slot->session);
+        if (slot->session)
+                session_measure(slot->session, slot->session->used_ns);
 }

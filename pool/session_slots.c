@@ -222,6 +222,8 @@ void session_hold(Session *session, Slot *slot) {
         if (slot->is_spare) {
                 slot->is_spare = false;
                 slot->template->n_session_spares--;
+        } else {
+                session_measure(session, clock_now_ns());
         }
         session_want_no_more(session);
         session->pool->last_activity_ns = clock_now_ns();

@@ -10,6 +10,10 @@
 #define IDLE_LOOK_NS     (2 * NS_PER_S)
 #define IDLE_LOOK_MAX_NS (30 * NS_PER_S)
 
+/* The later looks come at full seconds, so that a thousand idle sessions wake the server once a
+ * second, and it looks at some thirty of them then. */
+#define IDLE_LOOK_GRID_NS (1 * NS_PER_S)
+
 /* Of a process that has closed its result pipe: it is dying, or never answers again. */
 #define DEAF_LOOK_NS (50 * NS_PER_MS)
 
@@ -151,8 +155,11 @@ void session_arm_look(Slot *slot) {
         slot->look_ns = IDLE_LOOK_NS;
         timer_set(&slot->template->pool->timers, &slot->timer,
                   now_ns + (slot->is_deaf ? DEAF_LOOK_NS : slot->look_ns));
-        if (slot->session)
-                session_measure(slot->session, now_ns);
+}
+
+void session_look_closely(Session *session) {
+        if (session->slot)
+                session->slot->looked_cpu_ns = 0;
 }
 
 static const char *overrun_of(Slot *slot) {
@@ -173,23 +180,37 @@ static const char *overrun_of(Slot *slot) {
         return NULL;
 }
 
+/* Its clock stood still before the last look, too, so that look has seen how large the files were.
+ * Only the process itself could have made anything of it more since: not so where there may be
+ * other processes, of its own or of copies. */
+static bool can_be_no_more(const Slot *slot) {
+        return slot->look_ns > IDLE_LOOK_NS && !slot->is_deaf &&
+               !slot->template->config->subprocesses && slot->place->shared->users == 1;
+}
+
 void session_look(Slot *slot, uint64_t now_ns) {
-        uint64_t cpu_ns = slot_life_cpu_ns(slot);
-        const char *overrun;
+        uint64_t cpu_ns = slot_life_cpu_ns(slot), next_ns;
+        bool stands_still = cpu_ns == slot->looked_cpu_ns;
+        const char *overrun = NULL;
 
         /* Its session has just been given to it, or taken. */
         if (!slot->session)
                 return;
-        session_measure(slot->session, now_ns);
-        overrun = overrun_of(slot);
+        if (!stands_still || !can_be_no_more(slot)) {
+                session_measure(slot->session, now_ns);
+                overrun = overrun_of(slot);
+        }
         if (overrun) {
                 session_lose(slot->session, overrun);
                 slot_move(slot, SLOT_EV_DEADLINE);
                 return;
         }
-        slot->look_ns = cpu_ns == slot->looked_cpu_ns ? slot->look_ns * 2 : IDLE_LOOK_NS;
+        slot->look_ns = stands_still ? slot->look_ns * 2 : IDLE_LOOK_NS;
         if (slot->look_ns > IDLE_LOOK_MAX_NS)
                 slot->look_ns = IDLE_LOOK_MAX_NS;
         slot->looked_cpu_ns = cpu_ns;
-        timer_set(&slot->template->pool->timers, &slot->timer, now_ns + slot->look_ns);
+        next_ns = now_ns + slot->look_ns;
+        if (slot->look_ns > IDLE_LOOK_NS)
+                next_ns -= next_ns % IDLE_LOOK_GRID_NS;
+        timer_set(&slot->template->pool->timers, &slot->timer, next_ns);
 }

@@ -27,6 +27,7 @@ static void write_limits(JsonWriter *writer, const RunLimits *limits) {
 }
 
 void session_object_write(JsonWriter *writer, const Session *session) {
+        SessionUsage usage = session_usage(session);
         SessionInfo info;
         char created[TIME_TEXT_SIZE];
 
@@ -43,9 +44,9 @@ void session_object_write(JsonWriter *writer, const Session *session) {
                 facts_write_number(writer, "expires_in_ms", info.expires_ms);
         facts_write_number(writer, "runs", info.runs);
         facts_write_number(writer, "queued", info.queued);
-        facts_write_number(writer, "memory_kb", info.memory_bytes / 1024);
+        facts_write_number(writer, "memory_kb", usage.memory_bytes / 1024);
         json_key(writer, "cpu_ms");
-        json_decimal(writer, (double) info.cpu_ns / (double) NS_PER_MS, 3);
+        json_decimal(writer, (double) usage.cpu_ns / (double) NS_PER_MS, 3);
         facts_write_number(writer, "disk_bytes", info.disk_bytes);
         write_text(writer, "lost", info.lost);
         write_text(writer, "forked_from", info.forked_from);

@@ -248,6 +248,12 @@ def test_limits_of_each_run_hold(worker):
     assert worker.run("open('f', 'wb').write(b'x' * 9000)", file_bytes=1 << 20).outcome == COMPLETED
 
 
+def test_a_maximum_that_the_code_has_lowered_stays(worker):
+    worker.run("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))")
+    for _ in range(2):
+        assert value_of(worker, "list(resource.getrlimit(resource.RLIMIT_FSIZE))") == [5000, 5000]
+
+
 def test_processor_time_of_a_run_ends_the_process(worker):
     worker.run("import time\nt = time.process_time()\nwhile time.process_time() < t + 1.2: pass", cpu_seconds=2)
     worker.run("1", cpu_seconds=1)

@@ -242,7 +242,7 @@ static void test_the_life_of_a_process_has_a_limit(void **state) {
         }
         assert_status(&watched, RUN_CPU_LIMIT);
         assert_non_null(watched.session.lost);
-        assert_true(info_of(session).cpu_ns >= 250 * NS_PER_MS);
+        assert_true(session_usage(session).cpu_ns >= 250 * NS_PER_MS);
         say_in(session, "print(1)", "1\n");
 }
 
