@@ -19,6 +19,7 @@
 #include "interp/cell_report.h"
 #include "interp/cell_root.h"
 #include "interp/keeper.h"
+#include "interp/option_value.h"
 #include "interp/user_map.h"
 #include "interp/view.h"
 #include "kit/error.h"
@@ -62,46 +63,27 @@ bool cell_maker_is_asked_for(int argc, char **argv) {
         return argc > 1 && strcmp(argv[1], "--make-cells") == 0;
 }
 
-static int parse_number(const char *text, uint32_t *ret_number) {
-        char *end;
-        unsigned long number;
-
-        errno = 0;
-        number = strtoul(text, &end, 10);
-        if (errno || *end || end == text || text[0] == '-' || number > UINT32_MAX)
-                return -1;
-        *ret_number = (uint32_t) number;
-        return 0;
-}
-
 static int parse_option(int option, CellMaker *maker) {
-        LogLevel level;
-        uint32_t number;
+        uint64_t number;
 
         switch (option) {
         case 'm':
                 return 0;
         case 's':
-                if (parse_number(optarg, &number) < 0 || number > INT_MAX)
-                        return -1;
-                maker->socket_fd = (int) number;
-                return 0;
+                return option_descriptor(optarg, &maker->socket_fd);
         case 'y':
-                return parse_number(optarg, &maker->layers);
+                if (option_number(optarg, UINT32_MAX, &number) < 0)
+                        return -1;
+                maker->layers = (uint32_t) number;
+                return 0;
         case 'v':
                 return view_add(&maker->view, VIEW_READ, optarg) ? 0 : -1;
         case 'd':
                 return view_add(&maker->view, VIEW_WRITE, optarg) ? 0 : -1;
         case 'h':
-                if (parse_number(optarg, &number) < 0 || number > INT_MAX)
-                        return -1;
-                maker->homes_fd = (int) number;
-                return 0;
+                return option_descriptor(optarg, &maker->homes_fd);
         case 'l':
-                if (log_level_parse(optarg, &level) < 0)
-                        return -1;
-                log_set_level(level);
-                return 0;
+                return option_log_level(optarg);
         default:
                 return -1;
         }

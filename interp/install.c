@@ -20,6 +20,7 @@
 #include "interp/install_filter.h"
 #include "interp/confine_steps.h"
 #include "interp/embed.h"
+#include "interp/option_value.h"
 #include "kit/error.h"
 #include "kit/log.h"
 #include "wire/install.h"
@@ -59,26 +60,12 @@ bool install_is_asked_for(int argc, char **argv) {
 
 /* --- options --- */
 
-static int parse_number(const char *text, uint64_t maximum, uint64_t *ret_number) {
-        char *end;
-
-        errno = 0;
-        *ret_number = strtoull(text, &end, 10);
-        return errno || *end || end == text || text[0] == '-' || *ret_number > maximum ? -1 : 0;
-}
-
 static int parse_option(int option, InstallOptions *options) {
-        LogLevel level;
-        uint64_t number;
-
         switch (option) {
         case 'I':
                 return 0;
         case 's':
-                if (parse_number(optarg, INT32_MAX, &number) < 0)
-                        return -1;
-                options->socket_fd = (int) number;
-                return 0;
+                return option_descriptor(optarg, &options->socket_fd);
         case 't':
                 options->template_name = optarg;
                 return 0;
@@ -86,7 +73,7 @@ static int parse_option(int option, InstallOptions *options) {
                 options->staging = optarg;
                 return 0;
         case 'u':
-                return parse_number(optarg, UINT32_MAX - 1, &options->uid);
+                return option_number(optarg, UINT32_MAX - 1, &options->uid);
         case 'i':
                 options->index = optarg;
                 return 0;
@@ -96,16 +83,13 @@ static int parse_option(int option, InstallOptions *options) {
         case 'r':
                 return view_add(&options->view, VIEW_READ, optarg) ? 0 : -1;
         case 'c':
-                return parse_number(optarg, UINT32_MAX, &options->seconds);
+                return option_number(optarg, UINT32_MAX, &options->seconds);
         case 'm':
-                return parse_number(optarg, INT64_MAX, &options->memory_bytes);
+                return option_number(optarg, INT64_MAX, &options->memory_bytes);
         case 'f':
-                return parse_number(optarg, INT64_MAX, &options->file_bytes);
+                return option_number(optarg, INT64_MAX, &options->file_bytes);
         case 'l':
-                if (log_level_parse(optarg, &level) < 0)
-                        return -1;
-                log_set_level(level);
-                return 0;
+                return option_log_level(optarg);
         default:
                 return -1;
         }

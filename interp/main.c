@@ -11,6 +11,7 @@
 
 #include "interp/cell_maker.h"
 #include "interp/install.h"
+#include "interp/option_value.h"
 #include "interp/zygote.h"
 #include "kit/log.h"
 
@@ -64,13 +65,13 @@ static int parse(int argc, char **argv, ZygoteOptions *options) {
                 {"log-level", required_argument, NULL, 'l'},
                 {0},
         };
-        LogLevel level;
         int option;
 
         while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
                 switch (option) {
                 case 's':
-                        options->socket_fd = atoi(optarg);
+                        if (option_descriptor(optarg, &options->socket_fd) < 0)
+                                return -1;
                         break;
                 case 't':
                         options->template_name = optarg;
@@ -92,9 +93,8 @@ static int parse(int argc, char **argv, ZygoteOptions *options) {
                                 return -1;
                         break;
                 case 'l':
-                        if (log_level_parse(optarg, &level) < 0)
+                        if (option_log_level(optarg) < 0)
                                 return -1;
-                        log_set_level(level);
                         break;
                 default:
                         return -1;

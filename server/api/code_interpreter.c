@@ -67,25 +67,9 @@ static bool read_variable(Reader *reader, const JsonItem *item, RunVariable *ret
 
 static bool read_environment(Reader *reader, void *target, const JsonItem *item) {
         InterpreterRequest *request = target;
-        JsonCursor cursor;
-        JsonItem member;
-        size_t count;
 
-        if (!reader_expect(reader, item, JSON_OBJECT, "env") ||
-            !reader_count(reader, item, "env", REQUEST_ENVIRONMENT_MAX, &count))
-                return false;
-        if (count == 0)
-                return true;
-        request->environment = reader_allocate(reader, count, sizeof(RunVariable));
-        if (!request->environment)
-                return false;
-        (void) json_enter(item->value, &cursor);
-        while (json_next(&cursor, &member)) {
-                if (!read_variable(reader, &member,
-                                   &request->environment[request->n_environment++]))
-                        return false;
-        }
-        return true;
+        return decode_environment(reader, item, read_variable, &request->environment,
+                                  &request->n_environment);
 }
 
 static bool read_packages(Reader *reader, void *target, const JsonItem *item) {

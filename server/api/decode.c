@@ -108,6 +108,36 @@ static bool read_variable(Reader *reader, const JsonItem *item, RunVariable *ret
                check_plain(reader, ret_variable->value, true);
 }
 
+static bool read_variable_inside(Reader *reader, const JsonItem *item, RunVariable *ret_variable) {
+        return read_variable(reader, item, ret_variable) ||
+               reader_inside(reader, "env.%.*s", (int) (item->key.size < 64 ? item->key.size : 64),
+                             (const char *) item->key.data);
+}
+
+bool decode_environment(Reader *reader, const JsonItem *item,
+                        bool (*read)(Reader *reader, const JsonItem *item,
+                                     RunVariable *ret_variable),
+                        RunVariable **ret_variables, size_t *ret_n) {
+        JsonCursor cursor;
+        JsonItem member;
+        size_t count;
+
+        if (!reader_expect(reader, item, JSON_OBJECT, "env") ||
+            !reader_count(reader, item, "env", REQUEST_ENVIRONMENT_MAX, &count))
+                return false;
+        if (count == 0)
+                return true;
+        *ret_variables = reader_allocate(reader, count, sizeof(RunVariable));
+        if (!*ret_variables)
+                return false;
+        (void) json_enter(item->value, &cursor);
+        while (json_next(&cursor, &member)) {
+                if (!read(reader, &member, &(*ret_variables)[(*ret_n)++]))
+                        return false;
+        }
+        return true;
+}
+
 static int compare_names(const void *left, const void *right) {
         const RunVariable *a = left, *b = right;
         size_t common = a->name.size < b->name.size ? a->name.size : b->name.size;
@@ -120,25 +150,12 @@ static int compare_names(const void *left, const void *right) {
 
 static bool read_environment(Reader *reader, void *target, const JsonItem *item) {
         ExecuteRequest *request = target;
-        JsonCursor cursor;
-        JsonItem member;
-        size_t count;
+        size_t count = 0;
 
-        if (!reader_expect(reader, item, JSON_OBJECT, "env") ||
-            !reader_count(reader, item, "env", REQUEST_ENVIRONMENT_MAX, &count))
+        if (!decode_environment(reader, item, read_variable_inside, &request->environment, &count))
                 return false;
         if (count == 0)
                 return true;
-        request->environment = reader_allocate(reader, count, sizeof(RunVariable));
-        if (!request->environment)
-                return false;
-        (void) json_enter(item->value, &cursor);
-        for (size_t i = 0; json_next(&cursor, &member); i++) {
-                if (!read_variable(reader, &member, &request->environment[i]))
-                        return reader_inside(reader, "env.%.*s",
-                                             (int) (member.key.size < 64 ? member.key.size : 64),
-                                             (const char *) member.key.data);
-        }
         /* The order means nothing in an environment, so sorting may find the doubles. */
         qsort(request->environment, count, sizeof(RunVariable), compare_names);
         for (size_t i = 1; i < count; i++) {

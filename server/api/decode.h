@@ -45,6 +45,13 @@ typedef struct ExecuteRequest {
 bool execute_request_decode(ExecuteRequest *request, const DecodeContext *context, Slice body);
 void execute_request_done(ExecuteRequest *request);
 
+/* An object of names and values, each read by read_variable. *ret_variables is the caller's to
+ * free, in every case. */
+bool decode_environment(Reader *reader, const JsonItem *item,
+                        bool (*read_variable)(Reader *reader, const JsonItem *item,
+                                              RunVariable *ret_variable),
+                        RunVariable **ret_variables, size_t *ret_n);
+
 /* --- what a template allows, in decode_limits.c --- */
 
 /* The template of that name; the context's standard one when item->value is empty. */
