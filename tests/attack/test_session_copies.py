@@ -15,6 +15,15 @@ def source(server):
         yield source
 
 
+def test_where_nothing_keeps_them_apart_there_are_none(make_server):
+    server = make_server("--imports", "", "--isolation", "best-effort", "--layers-off", "landlock")
+    with OwnSession(server) as session:
+        session.ok("x = 1")
+        answer = session.post("fork", {})
+        assert answer.status == 409 and "this machine does not allow it" in answer.json()["detail"], answer
+        assert session.ok("print(x)") == "1\n"
+
+
 READ_ALL = """
 import os
 found = []

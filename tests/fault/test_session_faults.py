@@ -10,8 +10,9 @@ from faults import BARE, keepers, kill_and_wait, kill_zygote, makers, replaced
 from harness import proc
 from harness.aftermath import children_at_rest, counters, mounts, quiet_snapshot, template
 from harness.hatchery import eventually
-from harness.isolation import OF_CELLS, layers_on
+from harness.isolation import NAMESPACES, OF_CELLS, layers_on, makes_copies
 from harness.own_sessions import OwnSession, all_ended
+from harness.sessions import begun
 
 
 @pytest.fixture
@@ -103,6 +104,38 @@ def restart(server, how):
     left = [line for line in open("/proc/self/mountinfo") if str(server.work.parent) in line]
     assert left == []
     server.start()
+
+
+@pytest.mark.parametrize("layers", [(), ("--isolation", "best-effort", "--layers-off", ",".join(sorted(NAMESPACES)))], ids=["as it is", "without cells"])
+def test_copies_end_with_the_server(make_server, layers):
+    """Also where no process of theirs ends with another one, and in the middle of their runs."""
+    server = make_server(*BARE, *layers)
+    if not makes_copies(server):
+        pytest.skip("no process can be copied here")
+    with OwnSession(server) as source:
+        source.ok("x = 1")
+        copy = source.copy()
+        second = copy.copy()
+        processes = {one.pid() for one in (source, copy, second)}
+        run = begun(second, "while True: pass")
+        assert processes <= set(proc.descendants(server.pid)), "they are what restart() waits for"
+        restart(server, "kill")
+        run.close()
+        assert all(one.inspect()["state"] == "lost" for one in (source, copy, second))
+        copy.end()
+        second.end()
+
+
+def test_who_was_ended_before_the_server_stays_so(bare):
+    """Though its folders stay for as long as there is a copy in its cell, and the server has no time for anything."""
+    if not makes_copies(bare):
+        pytest.skip("no process can be copied here")
+    with OwnSession(bare) as source:
+        source.ok("x = 1")
+        copy = source.copy()
+    restart(bare, "kill")
+    assert [one["id"] for one in bare.get("/v1/sessions").json()["sessions"]] == [copy.id]
+    copy.end()
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])

@@ -188,6 +188,16 @@ def test_a_handler_of_its_own_decides(server):
         assert "caught" in "".join(data["text"] for name, data in run.events if name == "stdout")
 
 
+def test_an_interrupt_that_came_too_early_is_sent_again(server):
+    """One that comes just before a call that waits is not seen until that returns; here a handler plays that it was not."""
+    with made(server) as session:
+        run = begun(session, "time.sleep(60)", before="import signal, time\nseen = []\ndef late(*_):\n    seen.append(1)\n"
+                    "    if len(seen) == 2:\n        raise KeyboardInterrupt\nsignal.signal(signal.SIGINT, late)")
+        assert session.interrupt(kill_after_ms=30000)["lost"] is False
+        assert run.ended()["error"]["type"] == "KeyboardInterrupt"
+        assert session.value("len(seen)") == "2"
+
+
 # ── Time ──
 
 

@@ -44,6 +44,19 @@ def test_the_disk_limit(make_server):
     assert sum(file["size"] for file in listing(server, session).values()) <= 4 * MB
 
 
+def test_uploads_side_by_side_count_together(make_server):
+    """Each would fit alone; it takes long to see what is there, so both would be seen to fit at the same time."""
+    server = make_server("--imports", "", "--session-disk-mb", "4")
+    session = "/v1/sessions/" + server.post("/v1/sessions", {}).json()["id"]
+    execute(server, session, "for i in range(3000): open(str(i), 'w').close()")
+    for _ in range(4):
+        with ThreadPoolExecutor(2) as threads:
+            statuses = list(threads.map(lambda name: put(server, session, name, b"x" * (5 * MB // 2)).status, ["a", "b"]))
+        assert sorted(statuses) == [201, 413]
+        for name in "a", "b":
+            server.request("DELETE", f"{session}/files/{name}")
+
+
 def test_large_files_cost_no_memory(make_server, tmp_path):
     server = make_server("--session-disk-mb", "1024")
     session = "/v1/sessions/" + server.post("/v1/sessions", {}).json()["id"]
