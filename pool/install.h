@@ -92,6 +92,7 @@ typedef struct InstallCallback {
 enum {
         INSTALL_E_REQUIREMENT = 200, /* 422; *ret_problem says which, and why */
         INSTALL_E_QUEUE_FULL,        /* 503 with Retry-After */
+        INSTALL_E_NO_DISK,           /* 507 with Retry-After: the disk is short */
         INSTALL_E_SWITCHED_OFF,      /* 403: the operator has set no index, and it is not there */
 };
 

@@ -86,6 +86,9 @@ static int begin(Install *install, Session *session, const Slice *requirements, 
                 r = note_session(install, session);
         if (r == 0 && index && strcmp(index, "none") == 0 && !is_in_template(install))
                 r = INSTALL_E_SWITCHED_OFF;
+        if (r == 0 && !is_in_template(install) &&
+            pool_disk_is_short(install->installer->config.pool, 0))
+                r = INSTALL_E_NO_DISK;
         return r;
 }
 

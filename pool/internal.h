@@ -209,6 +209,7 @@ typedef enum TimerOwner {
         TIMER_SWEEP,
         TIMER_QUIET,
         TIMER_SESSION,
+        TIMER_RESERVE,
 } TimerOwner;
 
 static inline uint32_t timer_what(TimerOwner owner, unsigned index) {

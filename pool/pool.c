@@ -58,7 +58,7 @@ static int init_descriptors(Pool *pool) {
         int r;
 
         r = timer_heap_init(&pool->timers, pool->n_slots * 2 + pool->sessions.n_max +
-                                                   (uint32_t) pool->config.n_templates * 3 + 2);
+                                                   (uint32_t) pool->config.n_templates * 3 + 3);
         if (r < 0)
                 return r;
         pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -84,6 +84,7 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
         pool->n_cores = n_cores > 0 ? (unsigned) n_cores : 1;
         timer_init(&pool->sweep_timer, TIMER_SWEEP, 0);
         timer_init(&pool->quiet_timer, TIMER_QUIET, 0);
+        timer_init(&pool->sessions.reserve.timer, TIMER_RESERVE, 0);
         for (size_t i = 0; i < config->n_templates; i++)
                 pool->n_slots += config->templates[i].workers;
         if (pool->n_slots == 0 || pool->n_slots > SLOTS_MAX)
@@ -195,6 +196,9 @@ static void on_timer(Pool *pool, const Timer *timer, uint64_t now_ns) {
                 break;
         case TIMER_SESSION:
                 session_on_timer(pool->sessions.by_index[index], now_ns);
+                break;
+        case TIMER_RESERVE:
+                session_reserve_on_timer(pool, now_ns);
                 break;
         case TIMER_SWEEP:
         case TIMER_QUIET:

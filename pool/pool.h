@@ -41,6 +41,8 @@ typedef struct PoolConfig {
         unsigned session_queue_max;  /* runs of one session that may wait */
         bool sessions_evict;         /* else a session too many is refused */
         uint64_t session_disk_mb;    /* the most that the limits of a session say */
+        uint64_t state_reserve_mb;   /* of the file system of state_directory: with less, nothing is
+                                        made or stored there; at most a quarter of it. 0: none */
         uint64_t interrupt_grace_ms; /* a run that goes on for so long after KeyboardInterrupt is
                                         killed, with its session's process */
         uint64_t value_bytes_max;    /* cap of a value, of a display, of the variables document */
@@ -149,6 +151,9 @@ void pool_disown(Pool *pool, pid_t pid);
 
 /* For whoever has long work with files. */
 Chores *pool_chores(const Pool *pool);
+
+/* Less than the reserve is left for what sessions store, or would be with so many bytes more. */
+bool pool_disk_is_short(Pool *pool, uint64_t more_bytes);
 
 /* True once every template can take a run, or has taken one before. */
 bool pool_is_ready(const Pool *pool);

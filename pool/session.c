@@ -83,6 +83,8 @@ static int make_room(Pool *pool) {
                 return POOL_E_DRAINING;
         if (!pool->sessions.is_open)
                 return SESSION_E_TOO_MANY;
+        if (pool_disk_is_short(pool, 0))
+                return SESSION_E_NO_DISK;
         while (pool->sessions.n >= pool->config.sessions_max) {
                 if (!sessions_evict_one(pool))
                         return SESSION_E_TOO_MANY;

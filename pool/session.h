@@ -74,6 +74,7 @@ enum {
         SESSION_E_UNFORKABLE,   /* 409: this template, or this machine, cannot copy a process */
         SESSION_E_TOO_DEEP,  /* 409: a copy of a copy …, of SESSION_GENERATIONS_MAX generations */
         SESSION_E_TOO_LARGE, /* 409: its files are more, or deeper, than can be copied */
+        SESSION_E_NO_DISK,   /* 503 with Retry-After: the disk is short (state_reserve_mb) */
         SESSION_E_WORN_OUT,  /* 409: it and its copies have been copied HOME_MEMBERS_MAX times */
 };
 

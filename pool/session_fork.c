@@ -225,6 +225,8 @@ static int make_target(Session *source, const SessionOptions *options, Session *
         Place *place;
         int r;
 
+        if (pool_disk_is_short(source->pool, session_disk_bytes(source)))
+                return SESSION_E_NO_DISK;
         mine.template = source->template->index;
         mine.limits = source->limits;
         mine.forgets = false;

@@ -10,6 +10,7 @@
  *     session_slots.c    the slots of sessions: taken, made ready, given to sessions, freed; spares
  *     session_runs.c     the queue of one session; what a run tells of its session
  *     session_watch.c    the limits of a session while a run is under way, and between runs
+ *     session_reserve.c  what is to be left of the disk
  *     session_interrupt.c KeyboardInterrupt, and what follows when it does not help
  *     session_life.c     loss, reset, expiry, eviction
  *     session_fork.c     copies of live sessions: what comes of them; session_copy.c: how they are
@@ -115,6 +116,8 @@ struct Session {
         Fork *fork;                              /* under way, of it or to it */
         uint64_t cpu_before_ns;                  /* of processes that have gone */
         uint64_t disk_bytes, disk_allowed_bytes; /* measured last; when its run began */
+        bool has_unseen_files; /* its process may hold some that nobody may look at */
+        uint64_t reserve_disk_bytes, reserve_cpu_ns; /* at the last look at the reserve */
 
         void (*interrupted)(void *data, bool was_lost);
         void *interrupt_data;
@@ -124,13 +127,25 @@ struct Session {
  * the answer may come when the session has gone. */
 typedef struct DiskQuestion {
         MemberAnswer answer; /* set by the janitor's thread */
-        uint64_t asked_ns; /* 0: never */
-        uint64_t place;    /* its serial */
+        uint64_t asked_ns;   /* 0: never */
+        uint64_t place;      /* its serial */
 } DiskQuestion;
+
+/* What is to be left of the file system of their files (session_reserve.c). */
+typedef struct Reserve {
+        uint64_t wanted_bytes;          /* 0: nothing */
+        uint64_t bytes;                 /* at most a quarter of the file system */
+        uint64_t free_bytes, looked_ns; /* at the last look */
+        uint64_t last_free_bytes;       /* when the timer was due last */
+        uint64_t alarm_end_ns;          /* until then, it is filling fast */
+        bool is_short;
+        Timer timer;
+} Reserve;
 
 /* What the pool has of sessions. */
 typedef struct Sessions {
         Homes homes;
+        Reserve reserve;
         bool is_open;            /* there can be sessions */
         Session **by_index;      /* n_max; NULL: free */
         Session **hash;          /* n_hash lists */
@@ -224,6 +239,14 @@ void session_arm_look(Slot *slot);
 void session_look_closely(Session *session);
 uint64_t session_cpu_ns(const Session *session);
 
+/* It has used its processor since the last look between runs. */
+bool session_works(const Slot *slot);
+
+/* session_reserve.c */
+/* There are sessions. */
+void session_reserve_start(Pool *pool);
+void session_reserve_on_timer(Pool *pool, uint64_t now_ns);
+
 /* session_interrupt.c */
 /* Asks for KeyboardInterrupt in the run under way; its process is killed after kill_after_ms. */
 void session_interrupt_run(Slot *slot, uint64_t kill_after_ms);
@@ -237,6 +260,8 @@ void session_tell_interrupted(Session *session, bool was_lost);
 /* session_life.c */
 #define SESSION_LOSS_OF_MEMORY                                                                     \
         "its process used more memory than it may (memory_mb) between two runs"
+#define SESSION_LOSS_OF_RESERVE                                                                    \
+        "the server's disk is nearly full (state-reserve-mb), and it went on writing"
 void session_lose(Session *session, const char *why);
 const char *session_loss_of_run(VerdictCause cause, const Verdict *verdict);
 const char *session_loss_of_event(SlotEvent event);

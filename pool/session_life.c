@@ -31,6 +31,8 @@ const char *session_loss_of_run(VerdictCause cause, const Verdict *verdict) {
 
         if (cause == CAUSE_DISK)
                 return "its files took more room than they may (disk_mb)";
+        if (cause == CAUSE_RESERVE)
+                return SESSION_LOSS_OF_RESERVE;
         if (cause == CAUSE_PROTOCOL)
                 return "the run wrote to the channel of its results what may not be there";
         return of_status[verdict->status];

@@ -82,6 +82,7 @@ int session_register(Session *session) {
         session->next_of_hash = *bucket;
         *bucket = session;
         link_in_order(sessions, session);
+        session_reserve_start(session->pool);
         return 0;
 }
 
@@ -140,6 +141,7 @@ int sessions_open(Pool *pool) {
         if (r < 0)
                 return r;
         sessions->is_open = true;
+        sessions->reserve.wanted_bytes = config->state_reserve_mb << 20;
         return sessions_restore(pool);
 }
 

@@ -72,6 +72,9 @@ void session_measure(Session *session, uint64_t now_ns) {
         MemberQuestion to_ask;
 
         session->disk_bytes = session_disk_bytes(session);
+        if (__atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE) > 0 &&
+            question->place == session->place->serial)
+                session->has_unseen_files = !question->answer.is_whole;
         if (question->asked_ns != 0 &&
             (__atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE) == 0 ||
              now_ns - question->asked_ns < DISK_LOOK_NS))
@@ -186,6 +189,11 @@ static const char *overrun_of(Slot *slot) {
 static bool can_be_no_more(const Slot *slot) {
         return slot->look_ns > IDLE_LOOK_NS && !slot->is_deaf &&
                !slot->template->config->subprocesses && slot->place->shared->users == 1;
+}
+
+bool session_works(const Slot *slot) {
+        return slot->template->config->subprocesses ||
+               slot_life_cpu_ns(slot) != slot->looked_cpu_ns;
 }
 
 void session_look(Slot *slot, uint64_t now_ns) {

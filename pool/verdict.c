@@ -10,8 +10,9 @@ static Verdict of_cause(VerdictCause cause) {
         static const RunStatus statuses[_CAUSES] = {
                 [CAUSE_WALL] = RUN_TIMEOUT,        [CAUSE_CPU] = RUN_CPU_LIMIT,
                 [CAUSE_MEMORY] = RUN_MEMORY_LIMIT, [CAUSE_OUTPUT] = RUN_OUTPUT_LIMIT,
-                [CAUSE_DISK] = RUN_OUTPUT_LIMIT,   [CAUSE_CANCELLED] = RUN_CANCELLED,
-                [CAUSE_PROTOCOL] = RUN_CRASHED,    [CAUSE_INTERNAL] = RUN_LOST,
+                [CAUSE_DISK] = RUN_OUTPUT_LIMIT,   [CAUSE_RESERVE] = RUN_OUTPUT_LIMIT,
+                [CAUSE_CANCELLED] = RUN_CANCELLED, [CAUSE_PROTOCOL] = RUN_CRASHED,
+                [CAUSE_INTERNAL] = RUN_LOST,
         };
 
         assert(cause > CAUSE_NONE && cause < _CAUSES);

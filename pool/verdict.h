@@ -20,6 +20,7 @@ typedef enum VerdictCause {
                        * the looks */
         CAUSE_OUTPUT, /* more output than allowed, and the caller made that fatal */
         CAUSE_DISK,   /* more in files than allowed */
+        CAUSE_RESERVE, /* it wrote when the server's disk was nearly full */
         CAUSE_CANCELLED,
         CAUSE_PROTOCOL, /* the result channel carried what it may not carry */
         CAUSE_INTERNAL, /* our own failure */

@@ -255,7 +255,9 @@ const char *intake_refusal(const Intake *intake, ErrorAnswer *ret_answer, bool *
                 return NULL;
         *ret_answer = (ErrorAnswer){
                 .status = intake->refusal_status,
-                .retry_after_s = intake->refusal_status == 503 ? 1 : 0,
+                .retry_after_s = intake->refusal_status == 503   ? 1
+                                 : intake->refusal_status == 507 ? DISK_RETRY_S
+                                                                 : 0,
         };
         *ret_close = intake->drops_all;
         return intake->refusal;

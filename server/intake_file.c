@@ -222,6 +222,9 @@ void intake_file_begin(Intake *intake) {
                        (unsigned long long) intake->limit);
                 intake->drops_all = intake->head.expects_continue ||
                                     intake->head.content_length > intake->limit + DISCARD_BYTES_MAX;
+        } else if (pool_disk_is_short(app->pool,
+                                      intake->head.is_chunked ? 0 : intake->head.content_length)) {
+                refuse(intake, 507, "The server's disk is nearly full; try again later.");
         } else {
                 intake->spool = spool_new(pool_chores(app->pool), intake->all->folder_fd,
                                           on_spool_moved, intake);

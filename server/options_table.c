@@ -108,6 +108,8 @@ static const OptionInfo fixed_options[] = {
                "likewise a user of POST /start_session"},
         {session_group, "session-disk-mb", SERVER(sessions.disk_mb), OPTION_UINT64, "256", 1, 1ULL << 20, "MB",
                "of the files of one session"},
+        {session_group, "state-reserve-mb", SERVER(sessions.reserve_mb), OPTION_UINT64, "512", 0, 1ULL << 24, "MB",
+               "with less left of the state directory's file system (at most a quarter of it), no session or copy is made, and nothing is stored or installed; 0: none"},
         {session_group, "session-cpu-ms", SERVER(sessions.life_cpu_ms), OPTION_UINT64, "3600000", 0, 365 * MS_MAX, "MS",
                "CPU time of a session's process in its life; then its variables are lost; 0: no limit"},
         {session_group, "interrupt-grace-ms", SERVER(sessions.interrupt_grace_ms), OPTION_UINT64, "2000", 0, MS_MAX, "MS",

@@ -24,6 +24,8 @@ void respond_bytes(h2o_req_t *req, int status, const char *content_type, Slice b
 /* An error in the style of the route. field names the member of the request that is at fault, or is
  * NULL. The text is one or two sentences that say what was wrong, where, and what to do. 503 and
  * 429 carry Retry-After when retry_after_s is not 0. */
+#define DISK_RETRY_S 60 /* a disk has room again when somebody has made it */
+
 typedef struct ErrorAnswer {
         int status;
         const char *field;

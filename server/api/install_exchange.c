@@ -60,6 +60,11 @@ static ErrorAnswer problem_of(const InstallExchange *exchange, int r, const Inst
                 (void) snprintf(text, size,
                                 "Too many installations wait already; try again later.");
                 return (ErrorAnswer){.status = 503, .retry_after_s = later_s};
+        case INSTALL_E_NO_DISK:
+                (void) snprintf(text, size,
+                                "The server's disk is nearly full; nothing is installed. Try again "
+                                "later.");
+                return (ErrorAnswer){.status = 507, .retry_after_s = DISK_RETRY_S};
         case INSTALL_E_SWITCHED_OFF:
                 (void) snprintf(text, size,
                                 "Nothing can be installed on this server, but what its "

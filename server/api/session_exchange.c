@@ -69,6 +69,9 @@ ErrorAnswer session_problem(const App *app, int r, const char **ret_text) {
         case -EUSERS:
                 *ret_text = "There are as many sessions as there may be; end one, or try later.";
                 return (ErrorAnswer){.status = 503, .retry_after_s = later_s};
+        case SESSION_E_NO_DISK:
+                *ret_text = "The server's disk is nearly full; try again later.";
+                return (ErrorAnswer){.status = 503, .retry_after_s = DISK_RETRY_S};
         case SESSION_E_QUEUE_FULL:
                 *ret_text = "Too many runs of this session wait already; try again later.";
                 return (ErrorAnswer){.status = 429, .retry_after_s = later_s};

@@ -294,7 +294,9 @@ static void respond_store_error(UploadWork *work, int r) {
         fail(upload,
              (ErrorAnswer){.status = status,
                            .field = status == 409 ? "path" : NULL,
-                           .retry_after_s = status == 503 ? 1 : 0},
+                           .retry_after_s = status == 503   ? 1
+                                            : status == 507 ? DISK_RETRY_S
+                                                            : 0},
              text);
 }
 
@@ -342,6 +344,12 @@ void upload_store(Upload *upload, Session *session, void (*stored)(Upload *uploa
         if (work->n_items > 0 && work->size > work->disk_bytes_max) {
                 work->disk_bytes = info.disk_bytes;
                 respond_quota(work);
+                return;
+        }
+        /* A body that lies in a file lies on that disk already. */
+        if (pool_disk_is_short(upload->app->pool, work->body.fd < 0 ? work->size : 0)) {
+                fail(upload, (ErrorAnswer){.status = 507, .retry_after_s = DISK_RETRY_S},
+                     "The server's disk is nearly full; nothing has been stored. Try again later.");
                 return;
         }
         work->workspace_fd = fcntl(session_workspace_fd(session), F_DUPFD_CLOEXEC, 3);

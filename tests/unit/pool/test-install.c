@@ -27,6 +27,21 @@ static void test_switched_off(void **state) {
         assert_string_equal(install("numpy")->packages, "numpy 1.24.2 already\n");
 }
 
+static void test_the_disk_is_short(void **state) {
+        const InstallCallback callback = {on_done, NULL};
+        Slice text = SLICE_LITERAL("good");
+        InstallProblem problem;
+        Install *one;
+
+        disk_is_short = true;
+        assert_int_equal(
+                install_start(installer, &sessions[0], &text, 1, &callback, &one, &problem),
+                INSTALL_E_NO_DISK);
+        /* That takes no room. */
+        assert_string_equal(install("numpy")->packages, "numpy 1.24.2 already\n");
+        disk_is_short = false;
+}
+
 static void test_requirements_are_checked(void **state) {
         const InstallCallback callback = {on_done, NULL};
         Slice texts[] = {SLICE_LITERAL("good"), SLICE_LITERAL("-r/etc/passwd")};
@@ -143,6 +158,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_the_template_s_own),
                 TEST(test_switched_off),
+                TEST(test_the_disk_is_short),
                 TEST(test_requirements_are_checked),
                 TEST(test_brought_once_and_linked_twice),
                 TEST(test_copies_where_sessions_could_write),

@@ -158,8 +158,9 @@ static void test_each_cause_has_its_status(void **state) {
         static const RunStatus wanted[_CAUSES] = {
                 [CAUSE_WALL] = RUN_TIMEOUT,        [CAUSE_CPU] = RUN_CPU_LIMIT,
                 [CAUSE_MEMORY] = RUN_MEMORY_LIMIT, [CAUSE_OUTPUT] = RUN_OUTPUT_LIMIT,
-                [CAUSE_DISK] = RUN_OUTPUT_LIMIT,   [CAUSE_CANCELLED] = RUN_CANCELLED,
-                [CAUSE_PROTOCOL] = RUN_CRASHED,    [CAUSE_INTERNAL] = RUN_LOST,
+                [CAUSE_DISK] = RUN_OUTPUT_LIMIT,   [CAUSE_RESERVE] = RUN_OUTPUT_LIMIT,
+                [CAUSE_CANCELLED] = RUN_CANCELLED, [CAUSE_PROTOCOL] = RUN_CRASHED,
+                [CAUSE_INTERNAL] = RUN_LOST,
         };
 
         for (int cause = CAUSE_NONE + 1; cause < _CAUSES; cause++)
