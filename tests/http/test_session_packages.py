@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -356,36 +357,33 @@ def test_a_client_that_goes(make_server):
         assert session.value("1 + 1") == "2"
 
 
-def test_a_session_that_ends(make_server):
+@contextmanager
+def installing(make_server):
+    """A session, and the answers to an installation that has begun; all are there afterwards."""
     with Index() as slow:
         slow.add("tea")
         slow.slow = 1
-        server = make_server("--package-index", slow.url)
-        session = Session(server)
+        session = Session(make_server("--package-index", slow.url))
         answers = []
         thread = threading.Thread(target=lambda: answers.append(session.install("tea")))
         thread.start()
         eventually(lambda: slow.requests, 20, "pip asks the index")
-        session.end()
+        yield session, answers
         thread.join(60)
-        expect_problem(answers[0], 404, "ended")
+
+
+def test_a_session_that_ends(make_server):
+    with installing(make_server) as (session, answers):
+        session.end()
+    expect_problem(answers[0], 404, "ended")
 
 
 def test_runs_go_on_meanwhile(make_server):
-    with Index() as slow:
-        slow.add("tea")
-        slow.slow = 1
-        server = make_server("--package-index", slow.url)
-        session = Session(server)
-        answers = []
-        thread = threading.Thread(target=lambda: answers.append(session.install("tea")))
-        thread.start()
-        eventually(lambda: slow.requests, 20, "pip asks the index")
+    with installing(make_server) as (session, answers):
         assert session.value("6 * 7") == "42"
         assert not answers
-        thread.join(60)
-        assert answers[0].status == 200, answers
-        assert session.value("import tea; tea.version") == "'1.0'"
+    assert answers[0].status == 200, answers
+    assert session.value("import tea; tea.version") == "'1.0'"
 
 
 def test_many_at_once(make_server, index):

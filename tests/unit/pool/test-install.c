@@ -154,6 +154,30 @@ static void test_little_room_in_the_cache(void **state) {
         assert_int_equal(count("."), 3);
 }
 
+/* What one is about to link is not given up for what the other one brings. */
+static void test_two_at_once_with_little_room(void **state) {
+        static Outcome outcomes[2];
+        static const char *const what[][2] = {
+                {"good", "good"}, {"good==2.0", "pair"}, {"good==3.0", "good==4.0"}};
+        Install *one;
+
+        installer = installer_free(installer);
+        config.cache_bytes_max = 1;
+        make_installer();
+        for (size_t i = 0; i < N_ELEMENTS(what); i++) {
+                for (size_t j = 0; j < 2; j++)
+                        start_on(&sessions[j], what[i][j], &outcomes[j], &one);
+                for (size_t j = 0; j < 2; j++) {
+                        await(&outcomes[j]);
+                        assert_int_equal(outcomes[j].outcome, INSTALL_DONE);
+                }
+        }
+        assert_true(exists(&sessions[0], "good/v3.0.py"));
+        assert_true(exists(&sessions[1], "good/v4.0.py"));
+        assert_true(exists(&sessions[1], "pair/v1.0.py"));
+        assert_in_range(count("."), 3, 4);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_the_template_s_own),
@@ -168,6 +192,7 @@ int main(void) {
                 TEST(test_another_version_takes_the_place),
                 TEST(test_one_after_the_other),
                 TEST(test_little_room_in_the_cache),
+                TEST(test_two_at_once_with_little_room),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
