@@ -133,11 +133,11 @@ typedef struct DiskQuestion {
 
 /* What is to be left of the file system of their files (session_reserve.c). */
 typedef struct Reserve {
-        uint64_t wanted_bytes;          /* 0: nothing */
-        uint64_t bytes;                 /* at most a quarter of the file system */
-        uint64_t free_bytes, looked_ns; /* at the last look */
-        uint64_t last_free_bytes;       /* when the timer was due last */
-        uint64_t alarm_end_ns;          /* until then, it is filling fast */
+        uint64_t wanted_bytes;    /* 0: nothing */
+        uint64_t bytes;           /* at most a quarter of the file system */
+        uint64_t free_bytes;      /* at the last look */
+        uint64_t last_free_bytes; /* when the timer was due last */
+        uint64_t alarm_end_ns;    /* until then, it is filling fast */
         bool is_short;
         Timer timer;
 } Reserve;

@@ -9,8 +9,6 @@
 #include "kit/log.h"
 #include "pool/internal.h"
 
-/* Asked for again no sooner. */
-#define FRESH_NS (20 * NS_PER_MS)
 /* While there are sessions; and while the disk fills. */
 #define CALM_LOOK_NS    (1 * NS_PER_S)
 #define ALARMED_LOOK_NS (100 * NS_PER_MS)
@@ -27,13 +25,10 @@ static uint64_t reserve_of(uint64_t wanted, uint64_t size) {
         return wanted < size / 4 ? wanted : size / 4;
 }
 
-static void look(Sessions *sessions, uint64_t now_ns) {
+static void look(Sessions *sessions) {
         Reserve *reserve = &sessions->reserve;
         struct statvfs room;
 
-        if (reserve->looked_ns != 0 && now_ns - reserve->looked_ns < FRESH_NS)
-                return;
-        reserve->looked_ns = now_ns;
         /* What cannot be asked is no reason to refuse anything. */
         if (fstatvfs(sessions->homes.root_fd, &room) < 0) {
                 reserve->free_bytes = UINT64_MAX;
@@ -49,7 +44,7 @@ bool pool_disk_is_short(Pool *pool, uint64_t more_bytes) {
 
         if (!pool->sessions.is_open || reserve->wanted_bytes == 0)
                 return false;
-        look(&pool->sessions, clock_now_ns());
+        look(&pool->sessions);
         return reserve->free_bytes < reserve->bytes ||
                reserve->free_bytes - reserve->bytes < more_bytes;
 }

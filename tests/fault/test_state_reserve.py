@@ -3,9 +3,10 @@ full, whether or not the server may look at what its process holds."""
 
 import pytest
 
-from faults import BARE, small_disk
+from faults import BARE
 from harness.hatchery import SMALL_POOL, Hatchery, eventually
 from harness.own_sessions import OwnSession
+from harness.small_disk import small_disk
 
 SIZE_MB, RESERVE_MB = 256, 64
 # Without it, root is as blind to its workers as a plain user, and as in most containers.
