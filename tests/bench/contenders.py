@@ -125,7 +125,7 @@ class Server(Contender):
 
     def __init__(self, name, build, *arguments):
         super().__init__(name)
-        self.server = Hatchery(*arguments, binary=build / "hatchery", start=False)
+        self.server = Hatchery(*arguments, binary=build / "hatchery", start=False, session_spares=None)
 
     def start(self):
         self.server.start()

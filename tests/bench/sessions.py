@@ -1,13 +1,17 @@
 """What sessions cost: to make one, to run in one, to copy one, to keep a thousand. `./dev bench-sessions`.
 
-One server, started for this alone; stateless runs of the same server stand beside those in sessions.
+One server, started for this alone; stateless runs of the same server stand beside those in sessions. A second one without
+a session stands beside it while it keeps a thousand. What is compared is measured by turns, in short rounds; a ratio is the
+median of those of the rounds, and ± half the distance between their quartiles.
 """
 
 import argparse
 import http.client
 import json
+import random
 import statistics
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,14 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import measure  # noqa: E402
 import report  # noqa: E402
-from contenders import Server  # noqa: E402
+from contenders import BareHttp, Server  # noqa: E402
 from corpus import SNIPPETS  # noqa: E402
+from harness.hatchery import eventually  # noqa: E402
 from harness.wheels import Index  # noqa: E402
 
 MARKS = "<!-- sessions: written by ./dev bench-sessions --markdown -->", "<!-- /sessions -->"
 TINY = SNIPPETS["tiny"]
 MEGABYTE = 1 << 20
-
+PACES = (("resting 2 ms", 2000), ("resting 20 ms", 20000))
 
 FILES_OF_WHEEL = 200
 
@@ -64,14 +69,54 @@ def quantiles(samples):
 
 
 def creation(client, times, rest_seconds):
-    """Making one while a spare is ready, the first run in it, and the end of it."""
-    made, first, ended = [], [], []
+    """Making one while a spare is ready, the first two runs in it, and the end of it."""
+    made, first, second, ended = [], [], [], []
     for number in range(times):
         time.sleep(rest_seconds)
         made.append(client.create(id=f"made-{number}")[1])
         first.append(client.run(f"made-{number}", "x = 1"))
+        time.sleep(rest_seconds)
+        second.append(client.run(f"made-{number}", "x = 1"))
         ended.append(client.delete(f"made-{number}"))
-    return {"create": quantiles(made), "first run": quantiles(first), "delete": quantiles(ended)}
+    return {"create": quantiles(made), "first run": quantiles(first), "second run": quantiles(second),
+            "delete": quantiles(ended)}
+
+
+def await_spares(client):
+    """A server that makes none would be measured as something else."""
+    def has_spares():
+        return client.ask("GET", "/health")[0]["pool"]["templates"][0]["session_spares"] > 0
+
+    eventually(has_spares, 30, "spares for sessions")
+
+
+def flood(port, count, connections):
+    """Sessions made and used once, back to back, per second."""
+    failures = []
+
+    def make(connection):
+        client = Client(port)
+        try:
+            for number in range(count // connections):
+                client.create(id=f"flood-{connection}-{number}")
+                client.run(f"flood-{connection}-{number}", "print(1)", "1\n")
+        except Exception as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=make, args=(connection,)) for connection in range(connections)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - start
+    if failures:
+        raise measure.Wrong(f"in a flood of sessions: {failures[0]}")
+    client = Client(port)
+    for connection in range(connections):
+        for number in range(count // connections):
+            client.delete(f"flood-{connection}-{number}")
+    return count // connections * connections / took
 
 
 class InSession:
@@ -94,16 +139,38 @@ class InSession:
         self.server.settle()
 
 
-def runs(build, server, client, seconds, rounds):
-    """[(pace, stateless p50, in a session p50)], by turns."""
+def by_turns(build, contenders, seconds, rounds, rest_us):
+    """The p50 of each contender in each round: [[p50 of the first, p50 of the second, …] of the first round, …]."""
+    samples = [[0.0] * len(contenders) for _ in range(rounds)]
+    for sample in samples:
+        for number in random.sample(range(len(contenders)), len(contenders)):
+            sample[number] = measure.load(build, contenders[number], TINY, seconds, rest_us=rest_us)["p50"]
+    return samples
+
+
+class Beside:
+    """One contender beside another, over all rounds."""
+
+    def __init__(self, samples, number, other):
+        self.p50 = statistics.median(sample[number] for sample in samples)
+        self.other = statistics.median(sample[other] for sample in samples)
+        ratios = [sample[number] / sample[other] for sample in samples]
+        self.ratio = statistics.median(ratios)
+        low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 2 else (min(ratios), 0, max(ratios))
+        self.spread = (high - low) / 2
+
+    def __str__(self):
+        return f"{self.ratio:.2f} × (± {self.spread:.2f})"
+
+
+def runs(build, server, bare, client, seconds, rounds):
+    """{pace: (a session's beside stateless runs, the same beside bare h2o)}"""
     client.create(id="runs")
     client.run("runs", TINY.code, TINY.stdout)
-    session, rows = InSession(server, "runs"), []
-    for pace, rest_us in (("resting 2 ms", 2000), ("resting 20 ms", 20000)):
-        samples = [(measure.load(build, server, TINY, seconds, rest_us=rest_us)["p50"],
-                    measure.load(build, session, TINY, seconds, rest_us=rest_us)["p50"]) for _ in range(rounds)]
-        rows.append((pace, statistics.median(ours for ours, _ in samples), statistics.median(ours for _, ours in samples),
-                     statistics.median(inside / outside for outside, inside in samples)))
+    rows = {}
+    for pace, rest_us in PACES:
+        samples = by_turns(build, [InSession(server, "runs"), server, bare], seconds, rounds, rest_us)
+        rows[pace] = Beside(samples, 0, 1), Beside(samples, 0, 2)
     client.delete("runs")
     return rows
 
@@ -165,50 +232,72 @@ def shared_memory(server, client, megabytes, copies):
 
 
 def many(build, server, client, count, seconds, rounds):
-    """The stateless latency without and with so many live sessions, and what one of them takes."""
-    def latency():
-        return statistics.median(measure.load(build, server, TINY, seconds, rest_us=2000)["p50"] for _ in range(rounds))
-
-    server.settle(quiet_seconds=0.5)
-    before, alone = measure._available_kb(), latency()
+    """What so many idle sessions take, and what they cost whoever has none. Beside it a server without sessions."""
+    alone = Server("alone", build).start()
+    try:
+        alone.settle(quiet_seconds=0.5)
+        server.settle(quiet_seconds=1.0)
+        before = measure._available_kb()
+        for number in range(count):
+            client.create(id=f"many-{number}")
+        server.settle(quiet_seconds=1.0, seconds=60)
+        untouched = before - measure._available_kb()
+        for number in range(count):
+            client.run(f"many-{number}", f"mine = {number}")
+        server.settle(quiet_seconds=1.0, seconds=60)
+        used = before - measure._available_kb()
+        rows = {pace: Beside(by_turns(build, [server, alone], seconds, rounds, rest_us), 0, 1) for pace, rest_us in PACES}
+        cpu_seconds, idle_seconds = server.used()[0], 10
+        time.sleep(idle_seconds)
+        cpu_seconds = server.used()[0] - cpu_seconds
+    finally:
+        alone.stop()
     for number in range(count):
-        client.create(id=f"many-{number}")
-        client.run(f"many-{number}", f"mine = {number}")
-    server.settle(quiet_seconds=1.0, seconds=60)
-    taken_kb, among = before - measure._available_kb(), latency()
-    for number in range(0, count, max(1, count // 50)):
         client.run(f"many-{number}", "print(mine)", f"{number}\n")
-    for number in range(count):
         client.delete(f"many-{number}")
-    after = latency()
-    return {"alone": (alone + after) / 2, "among": among, "mib": taken_kb / count / 1024, "count": count}
+    return {"count": count, "untouched_mib": untouched / count / 1024, "used_mib": used / count / 1024, "rows": rows,
+            "cpu_percent": 100 * cpu_seconds / idle_seconds}
 
 
 def rows_of(results):
     figure = report.figure
     made = results["creation"]
-    yield ["create, a spare ready, p50", f"{figure(made['create']['p50'])} µs", "–", "≤ 2,000 µs"]
-    yield ["create, p99", f"{figure(made['create']['p99'])} µs", "–", "–"]
-    yield ["first run in a new session, p50", f"{figure(made['first run']['p50'])} µs", "–", "–"]
-    yield ["delete, p50", f"{figure(made['delete']['p50'])} µs", "–", "–"]
-    for pace, outside, inside, ratio in results["runs"]:
-        yield [f"tiny run in a session, {pace}, p50", f"{figure(inside)} µs",
-               f"{figure(outside)} µs stateless, {ratio:.2f} ×", "≤ 1.2 ×"]
+    yield ["create, a spare ready, p50", f"{figure(made['create']['p50'])} µs", f"p99 {figure(made['create']['p99'])} µs",
+           "≤ 2,000 µs"]
+    yield ["first run in it, at once, p50", f"{figure(made['first run']['p50'])} µs",
+           f"{figure(made['second run']['p50'])} µs the second, 20 ms later", "–"]
+    yield ["delete, p50", f"{figure(made['delete']['p50'])} µs", f"p99 {figure(made['delete']['p99'])} µs", "–"]
+    for connections, per_second in results["floods"].items():
+        yield [f"created and used once, back to back, {connections} connection{'s' * (connections > 1)}",
+               f"{figure(per_second)} /s", "–", "–"]
+    for pace, (beside_stateless, beside_bare) in results["runs"].items():
+        yield [f"tiny run in a session, {pace}, p50", f"{figure(beside_stateless.p50)} µs",
+               f"{figure(beside_stateless.other)} µs stateless, {beside_stateless}", "≤ 1.2 ×"]
+        yield ["", "", f"{figure(beside_bare.other)} µs bare h2o, {beside_bare}", "–"]
+    yield from rows_of_copies(results)
+    crowd = results["many"]
+    yield [f"one of {crowd['count']} sessions, never used", f"{figure(crowd['untouched_mib'])} MiB", "–", "≤ 1.4 MB"]
+    yield ["the same after one tiny run", f"{figure(crowd['used_mib'])} MiB", "–", "–"]
+    for pace, beside in crowd["rows"].items():
+        yield [f"stateless tiny run beside {crowd['count']} idle sessions, {pace}, p50", f"{figure(beside.p50)} µs",
+               f"{figure(beside.other)} µs without, {beside}", "unmoved"]
+    yield [f"{crowd['count']} idle sessions, processor time of all processes", f"{crowd['cpu_percent']:.1f} % of a core", "–",
+           "–"]
+
+
+def rows_of_copies(results):
+    figure = report.figure
     for megabytes, target in ((0, "≤ 5,000 µs"), (100, "–"), (500, "≤ 50,000 µs")):
         one = results["forks"][megabytes]
         yield [f"copy of a session of {megabytes} MiB, p50", f"{figure(one['p50'])} µs", f"p99 {figure(one['p99'])} µs", target]
+    shared = results["shared"]
+    yield [f"{shared['copies']} copies of one of 100 MiB", f"{figure(shared['mib'])} MiB together",
+           f"{figure(shared['mib'] / shared['copies'])} MiB each", "shared"]
     installed = results["installations"]
     yield [f"first installation of a wheel of {FILES_OF_WHEEL} files, pip included", f"{figure(installed['first'])} µs", "–", "–"]
     yield ["the same in another session, p50", f"{figure(installed['again']['p50'])} µs",
            f"{installed['first'] / installed['again']['p50']:.0f} × faster", "hard links only"]
     yield ["a package that the template has, p50", f"{figure(installed['already']['p50'])} µs", "–", "at once"]
-    shared = results["shared"]
-    yield [f"{shared['copies']} copies of one of 100 MiB", f"{figure(shared['mib'])} MiB together",
-           f"{figure(shared['mib'] / shared['copies'])} MiB each", "shared"]
-    crowd = results["many"]
-    yield [f"one of {crowd['count']} idle sessions", f"{figure(crowd['mib'])} MiB", "–", "≤ 1.4 MB untouched"]
-    yield [f"stateless tiny run beside {crowd['count']} idle sessions, resting 2 ms, p50", f"{figure(crowd['among'])} µs",
-           f"{figure(crowd['alone'])} µs without, {crowd['among'] / crowd['alone']:.2f} ×", "unmoved"]
 
 
 def run(build, options):
@@ -220,18 +309,22 @@ def run(build, options):
 def run_with(build, options, index):
     server = Server("sessions", build, "--sessions", options.sessions + 150, "--max-memory-mb", 1024,
                     "--package-index", index.url).start()
+    bare = BareHttp(build).start()
     client = Client(server.port)
     try:
         server.verify(TINY)
+        await_spares(client)
         server.settle(quiet_seconds=0.5)
         results = {"creation": creation(client, options.times, 0.02)}
-        results["runs"] = runs(build, server, client, options.seconds, options.rounds)
+        results["floods"] = {connections: flood(server.port, options.times, connections) for connections in (1, 8)}
+        results["runs"] = runs(build, server, bare, client, options.seconds, options.rounds)
         results["forks"] = {size: forks(client, size, max(5, options.times // 5)) for size in (0, 100, 500)}
         results["installations"] = installations(client, max(5, options.times // 5))
         results["shared"] = {"copies": 100, "mib": shared_memory(server, client, 100, 100)}
         results["many"] = many(build, server, client, options.sessions, options.seconds, options.rounds)
         return results
     finally:
+        bare.stop()
         server.stop()
 
 
@@ -240,8 +333,8 @@ def main():
     parser.add_argument("--build", type=Path, default=Path("build-release"), help="folder of the programs")
     parser.add_argument("--sessions", type=int, default=1000, help="live ones at once")
     parser.add_argument("--times", type=int, default=100, help="sessions made and copied")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
+    parser.add_argument("--rounds", type=int, default=12, help="of what is compared")
+    parser.add_argument("--seconds", type=float, default=0.8, help="of each load")
     parser.add_argument("--markdown", type=Path, help="put the table into that page, between its two marks")
     options = parser.parse_args()
     began = time.monotonic()

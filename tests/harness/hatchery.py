@@ -72,9 +72,10 @@ class Response:
 
 
 class Hatchery:
-    def __init__(self, *arguments, env=None, binary=None, listen=None, start=True, wrapper=()):
+    def __init__(self, *arguments, env=None, binary=None, listen=None, start=True, wrapper=(), session_spares=0):
         """arguments go to `hatchery serve`; env is added to a small environment of its own; listen replaces the free
-        port ("unix:PATH" too); wrapper is put before the program, as in ("strace", "-f")."""
+        port ("unix:PATH" too); wrapper is put before the program, as in ("strace", "-f"). Tests count the workers, so
+        spares for sessions are for those that ask; None: as many as the server has by itself."""
         self.directory = tempfile.TemporaryDirectory(prefix="hatchery-test-")
         top = Path(self.directory.name)
         # Workers that have dropped their ids must be able to pass through.
@@ -88,7 +89,8 @@ class Hatchery:
         self.listen = listen
         self.host = "127.0.0.1"
         self.port = None
-        self.arguments = [str(argument) for argument in arguments]
+        spares = [] if session_spares is None else ["--session-spares", session_spares]
+        self.arguments = [str(argument) for argument in (*spares, *arguments)]
         self.env = env or {}
         self.wrapper = [str(word) for word in wrapper]
         self.process = None
@@ -113,9 +115,8 @@ class Hatchery:
             raise AssertionError(f"the server was not ready; exit status {status}; its log:\n{self.log_tail()}")
 
     def _spawn(self, listen):
-        # Tests count the workers. Spares for sessions are for those that ask.
-        command = [*self.wrapper, str(self.binary), "serve", "--listen", listen, "--session-spares", "0",
-                   "--work-directory", str(self.work), "--state-directory", str(self.state), *self.arguments]
+        command = [*self.wrapper, str(self.binary), "serve", "--listen", listen, "--work-directory", str(self.work),
+                   "--state-directory", str(self.state), *self.arguments]
         env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **PASSED_ON, **self.env}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
