@@ -64,8 +64,11 @@ static void await_request(Worker *worker) {
 /* Each run's source has a name of its own, so that a function shows the right lines ever after. */
 static int enter_next_run(const Worker *worker) {
         _pyowned_ PyObject *result = NULL;
-        PyObject *name = PyUnicode_FromFormat("<snippet %u>", worker->n_runs + 1);
+        PyObject *name;
 
+        if (worker->n_sources == 0)
+                return 0;
+        name = PyUnicode_FromFormat("<snippet %u>", worker->n_sources + 1);
         if (!name)
                 return -1;
         runtime_set_source_name(name);
@@ -87,8 +90,9 @@ static void leave_run(void) {
  * since what the code has left may be run by all that comes before it. */
 static void rest(Worker *worker, Request *request) {
         leave_run();
-        request_done(request);
         worker->n_runs++;
+        worker->n_sources += request->code.size > 0;
+        request_done(request);
         if (enter_next_run(worker) < 0)
                 PyErr_Clear();
         if (worker->bytes.capacity > KEEP_CAPACITY)

@@ -21,7 +21,8 @@ typedef struct Worker {
         uint64_t address_bytes; /* of the warm interpreter */
         Buffer bytes;           /* what has been read of the request */
         Report report;
-        unsigned n_runs; /* that are over */
+        unsigned n_runs;    /* that are over */
+        unsigned n_sources; /* … of these, that had one */
 
         /* Of a session: */
         pid_t parent;

@@ -70,6 +70,7 @@ struct Run {
         bool is_cancelled;      /* its session has ended, and it waits to be answered so */
         bool is_refused;        /* … or it has waited too long, likewise */
         bool is_abandoned;      /* nobody wants its answer any more */
+        bool is_binding;        /* of our own: see session_bind() */
         bool interrupt_first;
         bool has_displays; /* may have */
         Buffer message;    /* the frames for the worker */

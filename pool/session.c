@@ -198,6 +198,7 @@ int session_reset(Session *session, bool keep_files) {
         session_fork_gone(session);
         session_detach(session);
         session->lost = NULL;
+        session->cannot_be_bound = false;
         session_move(session, SESSION_EV_WANT);
         if (place) {
                 session_set_place(session, place);

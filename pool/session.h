@@ -104,6 +104,14 @@ _must_check_ int session_submit(Session *session, const RunRequest *request,
                                 const RunCallbacks *callbacks, void *data, Run **ret_run);
 
 /*
+ * Binds names in the session, as flags of RequestFlag (REQUEST_BIND_*) say: at once if nothing
+ * runs, and from now on in each new interpreter before its first run, so that no run's limits pay
+ * for the imports. Runs wait meanwhile. A run of the pool's own does it, which has no number and
+ * nobody is told of; when it fails, this is not tried again before session_reset().
+ */
+void session_bind(Session *session, unsigned flags);
+
+/*
  * KeyboardInterrupt for the run under way; its process is killed when the run goes on for
  * kill_after_ms more. done (may be NULL) is called once: was_lost tells that it had to be killed.
  * Returns false when nothing runs, and then done is not called.

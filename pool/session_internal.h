@@ -9,6 +9,7 @@
  *     session_place.c    the files of sessions: who uses them, and until when
  *     session_slots.c    the slots of sessions: taken, made ready, given to sessions, freed; spares
  *     session_runs.c     the queue of one session; what a run tells of its session
+ *     session_bind.c     the run of our own that comes first in an interpreter
  *     session_watch.c    the limits of a session while a run is under way, and between runs
  *     session_reserve.c  what is to be left of the disk
  *     session_interrupt.c KeyboardInterrupt, and what follows when it does not help
@@ -103,6 +104,9 @@ struct Session {
         RunLimits limits;
         uint64_t idle_ms, life_cpu_ms;
         bool forgets;
+        unsigned bind_flags; /* session_bind() */
+        bool is_bound;       /* in its present interpreter, or on the way to be */
+        bool cannot_be_bound;
 
         SessionState state;
         Place *place;
@@ -221,6 +225,13 @@ void sessions_answer_cancelled(Pool *pool);
 void session_refuse_waiting(Session *session, uint64_t now_ns);
 /* Before a run is sent: what has been written since the last one is dropped. */
 void session_drop_output(Slot *slot);
+
+/* session_bind.c */
+/* The run that has to come first in its interpreter; NULL: none. It is the caller's. */
+Run *session_binding(Session *session);
+/* Whether runs wait for it. */
+bool session_is_being_bound(const Session *session);
+void session_on_bound(Session *session, const Verdict *verdict);
 
 /* session_watch.c */
 /* Looks at the answer to the last question, and asks anew. */

@@ -38,6 +38,10 @@ static void push(Session *session, Run *run) {
 void session_queue_push_front(Run *run) {
         Session *session = run->session;
 
+        if (run->is_binding) {
+                run_free(run);
+                return;
+        }
         run->previous = NULL;
         run->next = session->queue_first;
         if (session->queue_first)
@@ -164,7 +168,8 @@ static bool is_full(const Session *session) {
 
         if (session->state == SESSION_IDLE && waiting == 0)
                 return false;
-        if (session->state == SESSION_STARTING || session->state == SESSION_LOST)
+        if (session->state == SESSION_STARTING || session->state == SESSION_LOST ||
+            session_is_being_bound(session))
                 return waiting > session->pool->config.session_queue_max;
         return waiting >= session->pool->config.session_queue_max;
 }
@@ -228,12 +233,11 @@ static void add_flags(Run *run, uint32_t flags) {
         memcpy(at, &options, sizeof(options));
 }
 
-void session_assign(Session *session) {
-        Slot *slot = session->slot;
+static Run *take_first(Session *session) {
         Run *run = session->queue_first;
 
-        if (session->state != SESSION_IDLE || !run || slot->state != SLOT_HELD || slot->answers)
-                return;
+        if (!run)
+                return NULL;
         take(run);
         run->number = ++session->runs;
         run->began_anew = session->lost;
@@ -241,6 +245,20 @@ void session_assign(Session *session) {
         if (session->packages_changed)
                 add_flags(run, REQUEST_NEW_PACKAGES);
         session->packages_changed = false;
+        return run;
+}
+
+void session_assign(Session *session) {
+        Slot *slot = session->slot;
+        Run *run;
+
+        if (session->state != SESSION_IDLE || slot->state != SLOT_HELD || slot->answers)
+                return;
+        run = session_binding(session);
+        if (!run)
+                run = take_first(session);
+        if (!run)
+                return;
         session_drop_output(slot);
         session_end_interrupt(slot);
         timer_clear(&session->pool->timers, &session->timer);
@@ -265,6 +283,8 @@ void session_on_answer(Slot *slot, const Run *run, VerdictCause cause, const Ver
         if (!session)
                 return;
         session_end_interrupt(slot);
+        if (run->is_binding)
+                session_on_bound(session, verdict);
         if (slot->state == SLOT_HELD) {
                 slot->answers = true;
                 session_move(session, SESSION_EV_RUN_END);

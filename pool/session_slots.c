@@ -226,6 +226,7 @@ void session_hold(Session *session, Slot *slot) {
                 session_measure(session, clock_now_ns());
         }
         session_want_no_more(session);
+        session->is_bound = false;
         session->pool->last_activity_ns = clock_now_ns();
         make_alias(session);
         slot_move(slot, SLOT_EV_HOLD);

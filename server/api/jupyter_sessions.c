@@ -59,6 +59,9 @@ static Session *find_or_answer(App *app, h2o_req_t *req, Slice user_id) {
 
 /* ── Sessions ── */
 
+/* The names that the code may use without an import. */
+#define BOUND (REQUEST_BIND_ANALYSIS | REQUEST_BIND_PLOT)
+
 static void respond_started(const App *app, h2o_req_t *req, Slice user_id) {
         _cleanup_(buffer_done) Buffer body = BUFFER_INIT(0);
         JsonWriter writer = JSON_WRITER(&body);
@@ -98,6 +101,7 @@ void handle_jupyter_start(App *app, h2o_req_t *req, const RouteMatch *match) {
                 respond_session_problem(app, req, match->errors, r);
                 return;
         }
+        session_bind(session, BOUND);
         notebook_save(app->notebooks, session);
         respond_started(app, req, user_id);
 }
@@ -190,8 +194,9 @@ void jupyter_execute(App *app, h2o_req_t *req, const RouteMatch *match, Reader *
                 return;
         run = session_standard_run(app, session);
         run.code = request.code;
-        run.flags = REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS | REQUEST_BIND_ANALYSIS |
-                    REQUEST_BIND_PLOT;
+        run.flags = REQUEST_WANT_VALUE | REQUEST_WANT_DISPLAYS | BOUND;
         run.interrupt_first = true;
+        /* One that an earlier server has left has not been told. */
+        session_bind(session, BOUND);
         session_exchange_submit(exchange_new(app, req, match, send_answer), session, &run);
 }

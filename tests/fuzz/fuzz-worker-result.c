@@ -58,6 +58,10 @@ static void check(ResultReader *reader, SlotState state, RunResult *result) {
                 check_document(reader, result->displays[i], JSON_OBJECT);
                 display_bytes += result->displays[i].size;
         }
+        must(result->n_displays == 0 || result->places);
+        must(result->displays_before_value <= result->n_displays);
+        must(result->switches.size % sizeof(StreamPlace) == 0);
+        must(result->switches.size <= RESULT_SWITCHES_MAX * sizeof(StreamPlace));
         must(display_bytes == reader->display_bytes);
         must(display_bytes <= reader->value_bytes_max);
 
@@ -139,8 +143,12 @@ static void compare(ResultReader *whole, const Story *of_whole, ResultReader *cu
         same(a.error.traceback, b.error.traceback);
         must(a.error.line == b.error.line);
         must(a.displays_truncated == b.displays_truncated && a.n_displays == b.n_displays);
-        for (size_t i = 0; i < a.n_displays; i++)
+        must(a.displays_before_value == b.displays_before_value);
+        same(a.switches, b.switches);
+        for (size_t i = 0; i < a.n_displays; i++) {
                 same(a.displays[i], b.displays[i]);
+                must(memcmp(&a.places[i], &b.places[i], sizeof(a.places[i])) == 0);
+        }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -146,11 +146,14 @@ def test_reset_takes_variables_and_leaves_files(session):
     assert session.execute("print('x' in globals(), open('kept').read())") == (200, {"output": "False 1\n"})
 
 
-def test_a_reset_ends_a_run_under_way(session):
+def test_a_reset_ends_a_run_under_way(server, session):
     answers = []
-    runner = threading.Thread(target=lambda: answers.append(session.execute("open('begun', 'w')\nwhile True: pass")))
+    runner = threading.Thread(target=lambda: answers.append(session.execute("while True: pass")))
+    assert output(session, "1") == "1"  # nothing of the kernel's own runs any more
     runner.start()
-    eventually(lambda: session.reset() and not runner.is_alive(), 20, "the run ends")
+    eventually(lambda: server.get("/health").json()["pool"]["counters"]["busy"] == 1, 20, "it is under way")
+    assert session.reset()[0] == 200
+    runner.join(20)
     status, answer = answers[0]
     assert status == 400 and "cancelled" in answer["detail"]["traceback"][0]
 
