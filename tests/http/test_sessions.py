@@ -212,6 +212,17 @@ def test_ends_when_nobody_uses_it(server):
     assert server.health()["pool"]["counters"]["sessions_expired"] == before + 1
 
 
+@pytest.mark.parametrize("method, body", [("PUT", b"new"), ("DELETE", None)])
+def test_files_are_a_use(server, method, body):
+    """Its end is put off: it is further away than before."""
+    with made(server, idle_ms=600000) as session:
+        session.ok("open('f', 'w').close()")
+        eventually(lambda: session.inspect()["expires_in_ms"] < 598500, 20, "some of its time is over")
+        before = session.inspect()["expires_in_ms"]
+        assert server.request(method, f"{session.path}/files/f", body).status == 204
+        assert session.inspect()["expires_in_ms"] > before
+
+
 def test_never_ends_by_itself(server):
     with made(server, idle_ms=0) as session:
         assert session.inspect()["expires_in_ms"] is None
