@@ -1,14 +1,17 @@
 """What a tiny run costs, in numbers that do not depend on the machine's mood: page faults and system calls. A worker that is
-idle has been rehearsed, so its run should find every page in place, and say what it has to say in few calls."""
+idle has been rehearsed, so its run should find every page in place, and say what it has to say in few calls. The same of a run
+in a session, whose worker has had others before, and of sessions that are idle."""
 
 import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
 from harness.hatchery import eventually
+from harness.sessions import made
 
 TINY = {"code": "print(1+1)"}
 
@@ -17,6 +20,13 @@ TINY = {"code": "print(1+1)"}
 FAULTS_MAX = 8
 WORKER_CALLS_MAX = 14
 SERVER_CALLS_MAX = 20
+
+# Of a session, measured: 41 faults in the first run, of which 39 come after its answer, and then one or two. In the worker 12 calls to
+# the answer and 2 after it; in the server 16 to the answer, as without a session, and 2 that drop what came between two runs.
+FIRST_FAULTS_MAX = 80
+SESSION_WORKER_CALLS_MAX = 15
+SESSION_WORKER_CALLS_AFTER_MAX = 5
+SESSION_SERVER_CALLS_MAX = 22
 
 needs_strace = pytest.mark.skipif(
     shutil.which("strace") is None or os.geteuid() != 0,
@@ -79,7 +89,7 @@ def test_the_calls_of_a_worker(make_server, tmp_path):
     lines = [line for line in trace.stop() if not line.startswith("+++")]
     # From the read that brings the request to the last frame; then it waits for its end.
     calls = [line.partition("(")[0] for line in lines]
-    assert calls[0] == "read"
+    assert calls[0] == "read", "\n".join(lines)
     end = max(i for i, line in enumerate(lines) if line.startswith("write("))
     assert end + 1 <= WORKER_CALLS_MAX, "\n".join(lines[:end + 1])
 
@@ -122,3 +132,140 @@ def test_the_calls_of_the_server(make_server, tmp_path):
     # On a machine that is busy, a run may last until the next look at its limits, which costs some more.
     least = min(runs, key=len)
     assert len(least) <= SERVER_CALLS_MAX, "\n".join(least)
+
+
+# ── Sessions ──
+
+ONE_WORKER = "--workers", "1", "--touched", "0", "--no-access-log"
+
+
+def worker_of_a_session(server, others):
+    return eventually(lambda: (set(server.workers()) - set(others) or {None}).pop(), 10, "the session's worker")
+
+
+def settled_faults(pid):
+    """The faults of a worker that waits for a request: what it puts off until its answer has left is over."""
+    eventually(lambda: open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "S", 10, "the worker waits")
+    return minor_faults(pid)
+
+
+def faults_of(session, worker, code):
+    before = settled_faults(worker)
+    session.ok(code)
+    return settled_faults(worker) - before
+
+
+def test_a_session_finds_its_pages(make_server):
+    server = make_server(*ONE_WORKER)
+    others = [idle_worker(server)]
+    with made(server) as session:
+        session.await_state("idle")
+        worker = worker_of_a_session(server, others)
+        assert faults_of(session, worker, "x = 1") <= FIRST_FAULTS_MAX
+        for _ in range(20):
+            session.ok("print(1+1)")
+        faults = sorted(faults_of(session, worker, "print(1+1)") for _ in range(9))
+        assert faults[4] <= FAULTS_MAX, f"minor faults of tiny runs: {faults}"
+        # They would be seen.
+        assert faults_of(session, worker, "x = bytearray(1 << 20)") > FAULTS_MAX + 100
+
+
+def runs_of_a_session_worker(lines):
+    """(calls to the answer, calls after it), as lines, of each run."""
+    run = None
+    for line in lines:
+        waits = line.startswith("poll([{fd=") and ", -1" in line
+        if waits and run is not None and any(call.startswith("write(251") for call in run):
+            end = max(i for i, call in enumerate(run) if call.startswith("write(251"))
+            yield run[:end + 1], run[end + 1:]
+        if waits or line.startswith("restart_syscall("):
+            run = []
+        elif run is not None:
+            run.append(line)
+
+
+@needs_strace
+def test_the_calls_of_a_session_worker(make_server, tmp_path):
+    server = make_server(*ONE_WORKER)
+    others = [idle_worker(server)]
+    with made(server) as session:
+        session.await_state("idle")
+        session.ok("import os")
+        trace = Strace(worker_of_a_session(server, others), tmp_path / "trace")
+        for _ in range(5):
+            assert session.ok("print(1+1)") == "2\n"
+        session.ok("for _ in range(40): _ = os.getppid()")
+        # Of what comes after the last answer there may be no end yet.
+        session.ok("print(1+1)")
+        runs = list(runs_of_a_session_worker(trace.stop()))
+    assert len(runs) >= 6, runs
+    to_answer, after = min(runs[:5], key=lambda run: len(run[0]) + len(run[1]))
+    assert len(to_answer) <= SESSION_WORKER_CALLS_MAX, "\n".join(to_answer)
+    assert len(after) <= SESSION_WORKER_CALLS_AFTER_MAX, "\n".join(after)
+    assert max(len(run[0]) for run in runs) > 40, "calls that are there are not seen"
+
+
+@needs_strace
+def test_the_calls_of_the_server_for_a_session(make_server, tmp_path):
+    server = make_server(*ONE_WORKER)
+    with made(server, id="counted") as session:
+        for _ in range(3):
+            session.ok("print(1+1)")
+        trace = Strace(server.pid, tmp_path / "trace")
+        for _ in range(10):
+            assert session.ok("print(1+1)") == "2\n"
+        session.inspect()
+        lines = trace.stop()
+    runs = list(calls_between(lines, lambda line: line.startswith("read(") and "POST /v1/sessions/" in line,
+                              lambda line: line.startswith("writev(") and "200 OK" in line))
+    assert len(runs) == 10
+    least = min(runs, key=len)
+    assert len(least) <= SESSION_SERVER_CALLS_MAX, "\n".join(least)
+    # Its memory is looked at once, for the verdict. Whoever asks for it costs a look.
+    assert sum("/status" in line or line.startswith("pread64(") for line in least) == 1, "\n".join(least)
+    assert any(line.startswith("pread64(") for line in lines[lines.index(runs[-1][-1]) + 1:])
+
+
+def looks_between_runs(lines):
+    """{CPU clock of a process: the calls of its latest look}, the clock's own included."""
+    looks, clock = {}, None
+    for line in lines:
+        name, _, rest = line.partition("(")
+        if name == "clock_gettime":
+            last, clock = clock, rest.partition(" ")[0]
+            if clock != last:
+                looks[clock] = []
+        elif name in ("epoll_wait", "timerfd_settime"):
+            clock = None
+        if clock:
+            looks[clock].append(line)
+    return looks
+
+
+@needs_strace
+def test_idle_sessions_cost_next_to_nothing(make_server, tmp_path):
+    """After two looks that find the clock of a process standing still, the clock is all that is asked for."""
+    count = 20
+    server = make_server(*ONE_WORKER, "--sessions", str(count))
+    for number in range(count):
+        answer = server.post("/v1/sessions", {"id": f"idle-{number}"})
+        assert answer.status == 201, answer
+    for number in range(count):
+        assert server.post(f"/v1/sessions/idle-{number}/execute", TINY).json()["stdout"] == "2\n"
+    trace, most = Strace(server.pid, tmp_path / "trace"), {}
+
+    def all_are_short():
+        looks = looks_between_runs(open(trace.path))
+        for clock, calls in looks.items():
+            most[clock] = max(most.get(clock, 0), len(calls))
+        return len(looks) == count and all(len(calls) == 1 for calls in looks.values())
+
+    try:
+        # They come 2, 4 and 8 seconds after a run, the third of them at a full second.
+        eventually(all_are_short, 40, lambda: f"short looks: {looks_between_runs(open(trace.path))}")
+    finally:
+        lines = trace.stop()
+    assert max(most.values()) > 3, "whole looks are not seen"
+    # At full seconds many share one turn of the server.
+    first = next(i for i in range(len(lines)) if len(looks_between_runs(lines[i:])) < count)
+    assert len(lines[first:]) <= 3 * count, "\n".join(lines[first:])
