@@ -271,7 +271,7 @@ static bool answer(CopyOrder *order, int error) {
 bool copy_on_control(Worker *worker) {
         CopyOrder order = {0};
         int r = receive_order(&order);
-        pid_t pid;
+        pid_t pid, source_pid;
 
         if (r == 0)
                 return true;
@@ -280,10 +280,12 @@ bool copy_on_control(Worker *worker) {
         if (r < 0)
                 return answer(&order, -r);
         order.notes.threads = count_other_threads();
+        source_pid = getpid();
         PyOS_BeforeFork();
         pid = fork_copy();
         if (pid == 0) {
                 become_copy(worker, &order);
+                worker->source_pid = source_pid;
                 PyOS_AfterFork_Child();
                 PyErr_Clear();
                 settle_copy(worker, &order);

@@ -54,6 +54,24 @@ static const Attempt attempts[_PROBES] = {
         [PROBE_SET_CLOCK] = probe_set_clock,
         [PROBE_IO_URING] = probe_io_uring,
         [PROBE_INHERITED_DESCRIPTOR] = probe_inherited_descriptor,
+        [PROBE_READ_OTHER_HOME] = probe_read_other_home,
+        [PROBE_WRITE_OTHER_HOME] = probe_write_other_home,
+        [PROBE_LIST_HOMES] = probe_list_homes,
+        [PROBE_WRITE_HOME] = probe_write_home,
+        [PROBE_WRITE_PACKAGES] = probe_write_packages,
+        [PROBE_WRITE_BESIDE_WORKSPACE] = probe_write_beside_workspace,
+        [PROBE_COPY_UNTOLD] = probe_copy_untold,
+        [PROBE_COPY_OTHERWISE] = probe_copy_otherwise,
+        [PROBE_OWN_LISTENER] = probe_own_listener,
+        [PROBE_RECEIVE_DESCRIPTOR] = probe_receive_descriptor,
+        [PROBE_CONTROL_DESCRIPTOR] = probe_control_descriptor,
+        [PROBE_READ_SOURCE] = probe_read_source,
+        [PROBE_WRITE_SOURCE] = probe_write_source,
+        [PROBE_WRITE_SOURCE_TEMPORARY] = probe_write_source_temporary,
+        [PROBE_CHANGE_MODE_SOURCE] = probe_change_mode_source,
+        [PROBE_SIGNAL_SOURCE] = probe_signal_source,
+        [PROBE_SOURCE_MEMORY] = probe_source_memory,
+        [PROBE_CONTROL_UNASKED] = probe_control_unasked,
         [PROBE_TRACE_SERVER] = probe_trace_server,
         [PROBE_READ_SERVER_MEMORY] = probe_read_server_memory,
         [PROBE_TAKE_DESCRIPTOR] = probe_take_descriptor,
@@ -80,6 +98,10 @@ bool probe_decode(const void *body, size_t size, ProbeRequest *ret_request) {
                is_text(ret_request->shared_path, sizeof(ret_request->shared_path)) &&
                is_text(ret_request->work_path, sizeof(ret_request->work_path)) &&
                is_text(ret_request->host_name, sizeof(ret_request->host_name)) &&
+               is_text(ret_request->home_path, sizeof(ret_request->home_path)) &&
+               is_text(ret_request->homes_path, sizeof(ret_request->homes_path)) &&
+               is_text(ret_request->own_home, sizeof(ret_request->own_home)) &&
+               is_text(ret_request->other_home, sizeof(ret_request->other_home)) &&
                ret_request->forbidden < _PROBES;
 }
 
@@ -93,7 +115,7 @@ void probe_run(const ProbeRequest *request, ProbeAnswer *ret_answer) {
 
         for (int i = 0; i < _PROBES; i++) {
                 bool would_end = filtered && i >= (int) PROBE_FIRST_FORBIDDEN;
-                bool is_wanted = request->attempts & probe_bit((Probe) i);
+                bool is_wanted = probe_is_in(&request->attempts, (Probe) i);
 
                 ret_answer->outcomes[i] =
                         is_wanted && !would_end ? attempts[i](request) : PROBE_SKIPPED;

@@ -14,6 +14,10 @@
 bool probe_is_filtered(void);
 
 /* --- probe_files.c --- */
+int probe_file_for_reading(const char *path);
+int probe_file_in(const char *folder);
+int probe_mode_of(const char *path);
+int probe_process_memory(int32_t pid);
 int probe_read_shadow(const ProbeRequest *request);
 int probe_read_secret(const ProbeRequest *request);
 int probe_list_work_folders(const ProbeRequest *request);
@@ -30,6 +34,7 @@ int probe_kernel_setting(const ProbeRequest *request);
 int probe_inherited_descriptor(const ProbeRequest *request);
 
 /* --- probe_network.c --- */
+int probe_send_descriptor(int socket_fd, int fd);
 int probe_internet_socket(const ProbeRequest *request);
 int probe_connect_server(const ProbeRequest *request);
 int probe_connect_abstract(const ProbeRequest *request);
@@ -37,6 +42,7 @@ int probe_connect_named(const ProbeRequest *request);
 int probe_pass_descriptor(const ProbeRequest *request);
 
 /* --- probe_processes.c --- */
+int probe_signal(int32_t pid);
 int probe_signal_server(const ProbeRequest *request);
 int probe_signal_zygote(const ProbeRequest *request);
 int probe_signal_neighbour(const ProbeRequest *request);
@@ -54,6 +60,26 @@ int probe_fork(void);
 /* Makes the attempt in a child, which it changes for good; in this process when there can be no
  * child, or when the attempt is to end it. */
 int probe_in_child(int (*attempt)(void));
+
+/* --- probe_sessions.c --- */
+int probe_read_other_home(const ProbeRequest *request);
+int probe_write_other_home(const ProbeRequest *request);
+int probe_list_homes(const ProbeRequest *request);
+int probe_write_home(const ProbeRequest *request);
+int probe_write_packages(const ProbeRequest *request);
+int probe_write_beside_workspace(const ProbeRequest *request);
+int probe_copy_untold(const ProbeRequest *request);
+int probe_copy_otherwise(const ProbeRequest *request);
+int probe_own_listener(const ProbeRequest *request);
+int probe_receive_descriptor(const ProbeRequest *request);
+int probe_control_descriptor(const ProbeRequest *request);
+int probe_read_source(const ProbeRequest *request);
+int probe_write_source(const ProbeRequest *request);
+int probe_write_source_temporary(const ProbeRequest *request);
+int probe_change_mode_source(const ProbeRequest *request);
+int probe_signal_source(const ProbeRequest *request);
+int probe_source_memory(const ProbeRequest *request);
+int probe_control_unasked(const ProbeRequest *request);
 
 /* --- probe_limits.c --- */
 int probe_thread_quota(const ProbeRequest *request);

@@ -20,14 +20,14 @@ static int try_to_open(const char *path, int flags) {
         return fd < 0 ? errno : PROBE_SUCCEEDED;
 }
 
-static int try_to_read(const char *path) {
+int probe_file_for_reading(const char *path) {
         _autoclose_ int fd = open(path, O_RDONLY | OPEN_FLAGS);
         char byte;
 
         return fd < 0 || read(fd, &byte, 1) < 0 ? errno : PROBE_SUCCEEDED;
 }
 
-static int try_to_create(const char *folder) {
+int probe_file_in(const char *folder) {
         _autoclose_ int fd = -1;
         char path[256];
 
@@ -39,12 +39,26 @@ static int try_to_create(const char *folder) {
         return PROBE_SUCCEEDED;
 }
 
+/* In a copy the call may say that it has worked, and has done nothing. */
+int probe_mode_of(const char *path) {
+        struct stat before, after;
+
+        if (stat(path, &before) < 0 || chmod(path, before.st_mode ^ S_IROTH) < 0 ||
+            stat(path, &after) < 0)
+                return errno;
+        if (before.st_mode == after.st_mode)
+                return EPERM;
+        (void) chmod(path, before.st_mode);
+        return PROBE_SUCCEEDED;
+}
+
 int probe_read_shadow(const ProbeRequest *request) {
-        return try_to_read("/etc/shadow");
+        return probe_file_for_reading("/etc/shadow");
 }
 
 int probe_read_secret(const ProbeRequest *request) {
-        return request->secret_path[0] ? try_to_read(request->secret_path) : PROBE_SKIPPED;
+        return request->secret_path[0] ? probe_file_for_reading(request->secret_path)
+                                       : PROBE_SKIPPED;
 }
 
 int probe_list_work_folders(const ProbeRequest *request) {
@@ -79,7 +93,7 @@ static int try_process_file(int32_t pid, const char *name, int (*attempt)(const 
 }
 
 int probe_server_environment(const ProbeRequest *request) {
-        return try_process_file(request->server_pid, "environ", try_to_read);
+        return try_process_file(request->server_pid, "environ", probe_file_for_reading);
 }
 
 /* Reading address 0 fails always; the rights are checked when it is opened. */
@@ -87,33 +101,34 @@ static int try_to_open_memory(const char *path) {
         return try_to_open(path, O_RDWR);
 }
 
+int probe_process_memory(int32_t pid) {
+        return try_process_file(pid, "mem", try_to_open_memory);
+}
+
 int probe_server_memory(const ProbeRequest *request) {
-        return try_process_file(request->server_pid, "mem", try_to_open_memory);
+        return probe_process_memory(request->server_pid);
 }
 
 int probe_neighbour_memory(const ProbeRequest *request) {
-        return try_process_file(request->neighbour_pid, "mem", try_to_open_memory);
+        return probe_process_memory(request->neighbour_pid);
 }
 
 int probe_write_root(const ProbeRequest *request) {
-        return try_to_create("");
+        return probe_file_in("");
 }
 
 int probe_write_system(const ProbeRequest *request) {
-        return try_to_create("/usr");
+        return probe_file_in("/usr");
 }
 
 int probe_write_shared_folder(const ProbeRequest *request) {
-        return request->shared_path[0] ? try_to_create(request->shared_path) : PROBE_SKIPPED;
+        return request->shared_path[0] ? probe_file_in(request->shared_path) : PROBE_SKIPPED;
 }
 
 int probe_change_mode_outside(const ProbeRequest *request) {
         if (!request->secret_path[0])
                 return PROBE_SKIPPED;
-        if (chmod(request->secret_path, 0644) < 0)
-                return errno;
-        (void) chmod(request->secret_path, 0600);
-        return PROBE_SUCCEEDED;
+        return probe_mode_of(request->secret_path);
 }
 
 /* For writing, which no kernel gives to all. */

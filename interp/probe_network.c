@@ -97,7 +97,7 @@ int probe_connect_named(const ProbeRequest *request) {
 
 /* Descriptors under way between sockets are kept by the kernel's garbage collector, which is a way
  * to attack it. */
-static int send_descriptor(int socket_fd, int fd) {
+int probe_send_descriptor(int socket_fd, int fd) {
         union {
                 struct cmsghdr align;
                 char bytes[CMSG_SPACE(sizeof(int))];
@@ -124,7 +124,7 @@ int probe_pass_descriptor(const ProbeRequest *request) {
 
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                 return errno;
-        outcome = send_descriptor(pair[0], STDIN_FILENO);
+        outcome = probe_send_descriptor(pair[0], STDIN_FILENO);
         (void) close(pair[0]);
         (void) close(pair[1]);
         return outcome;

@@ -22,7 +22,7 @@ static bool is_target(int32_t pid) {
         return pid > 0 && pid != getpid();
 }
 
-static int try_to_signal(int32_t pid) {
+int probe_signal(int32_t pid) {
         if (!is_target(pid))
                 return PROBE_SKIPPED;
         if (kill(pid, 0) == 0 || syscall(SYS_kill, HIGH_BIT | (uint64_t) pid, 0) == 0 ||
@@ -32,15 +32,15 @@ static int try_to_signal(int32_t pid) {
 }
 
 int probe_signal_server(const ProbeRequest *request) {
-        return try_to_signal(request->server_pid);
+        return probe_signal(request->server_pid);
 }
 
 int probe_signal_zygote(const ProbeRequest *request) {
-        return try_to_signal(request->zygote_pid);
+        return probe_signal(request->zygote_pid);
 }
 
 int probe_signal_neighbour(const ProbeRequest *request) {
-        return try_to_signal(request->neighbour_pid);
+        return probe_signal(request->neighbour_pid);
 }
 
 int probe_own_pipe_signal(const ProbeRequest *request) {

@@ -174,6 +174,7 @@ static _Noreturn void serve_probe(Worker *worker, Slice body) {
 
         if (!probe_decode(body.data, body.size, &request))
                 _exit(WORKER_EXIT_PROTOCOL);
+        request.source_pid = worker->source_pid;
         probe_run(&request, &answer);
         report_add(&worker->report, RESULT_PROBED, slice_of(&answer, sizeof(answer)));
         report_send(&worker->report);

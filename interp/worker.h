@@ -27,6 +27,7 @@ typedef struct Worker {
         /* Of a session: */
         pid_t parent;
         bool is_copy;
+        pid_t source_pid; /* of a copy: of what it was copied from */
         char home[SESSION_PATH_SIZE], temporary[SESSION_PATH_SIZE]; /* absolute */
 } Worker;
 

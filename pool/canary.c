@@ -1,228 +1,75 @@
 #include "pool/canary.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/shm.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "kit/error.h"
 #include "kit/log.h"
 #include "pool/internal.h"
-#include "wire/frame.h"
-
-#define FOLDER "canary"
 
 /* A canary can be killed by somebody else, or find no time to answer. */
 #define NO_ANSWERS_MAX 3
 
-/* --- the targets --- */
+static const char *const subjects[_PROOFS] = {
+        [PROOF_OF_RUNS] = "a worker",
+        [PROOF_OF_SESSIONS] = "the worker of a session",
+        [PROOF_OF_COPIES] = "a copy of a session",
+};
 
-static void make_path(char *path, size_t size, const Workspace *workspace, const char *name) {
-        if ((size_t) snprintf(path, size, "%s/" FOLDER "/%s", workspace->path, name) >= size)
-                path[0] = '\0';
+static bool is_of_sessions(const Trial *trial) {
+        return trial->subject != PROOF_OF_RUNS;
 }
 
-static int listen_at(const struct sockaddr_un *address, size_t size) {
-        _autoclose_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+/* --- which generation --- */
 
-        if (fd < 0 || bind(fd, (const struct sockaddr *) address, (socklen_t) size) < 0 ||
-            listen(fd, 1) < 0) {
-                log_warning("canaries have no socket to try: %s", strerror(errno));
-                return -1;
-        }
-        return take_fd(fd);
+static bool is_starting(const Template *template) {
+        return template->next_zygote || template->next_maker;
 }
 
-static void make_sockets(CanaryTargets *targets, const Workspace *workspace) {
-        ProbeRequest *request = &targets->request;
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
-        int n;
-
-        n = snprintf(request->abstract_name, sizeof(request->abstract_name), "hatchery-%d-%jx",
-                     getpid(), (uintmax_t) (clock_now_ns() & 0xffffffff));
-        memcpy(address.sun_path + 1, request->abstract_name, (size_t) n);
-        targets->abstract_fd =
-                listen_at(&address, offsetof(struct sockaddr_un, sun_path) + 1 + (size_t) n);
-        if (targets->abstract_fd < 0)
-                request->abstract_name[0] = '\0';
-
-        make_path(request->socket_path, sizeof(request->socket_path), workspace, "socket");
-        if (!request->socket_path[0])
-                return;
-        memcpy(address.sun_path, request->socket_path, sizeof(address.sun_path));
-        targets->named_fd = listen_at(&address, sizeof(address));
-        if (targets->named_fd < 0 || chmod(request->socket_path, 0777) < 0)
-                request->socket_path[0] = '\0';
+/* The one that is to take over; or the one that serves, which nobody had to wait for. 0: none. Of
+ * one that starts while none serves, the cells can be made beforehand. */
+static unsigned wanted_generation(const Template *template) {
+        if (template->next_is_ready || (!template->zygote && is_starting(template)))
+                return template->next_generation;
+        if (!template->zygote || template->canary.decided == template->zygote_generation)
+                return 0;
+        return template->zygote_generation;
 }
 
-/* That of a host which happens to have the cells' own is no secret. */
-static void name_host(ProbeRequest *request) {
-        struct utsname name;
-
-        if (uname(&name) == 0 && strcmp(name.nodename, CELL_HOST_NAME) != 0)
-                (void) snprintf(request->host_name, sizeof(request->host_name), "%s",
-                                name.nodename);
+static bool is_ahead(const Template *template) {
+        return template->zygote && template->canary.generation != template->zygote_generation;
 }
 
-static void make_files(CanaryTargets *targets, const Workspace *workspace, int folder_fd) {
-        ProbeRequest *request = &targets->request;
-        _autoclose_ int fd =
-                openat(folder_fd, "secret", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-        if (fd >= 0 && write(fd, "secret", 6) == 6)
-                make_path(request->secret_path, sizeof(request->secret_path), workspace, "secret");
-        if (mkdirat(folder_fd, "shared", 0777) == 0 && fchmodat(folder_fd, "shared", 0777, 0) == 0)
-                make_path(request->shared_path, sizeof(request->shared_path), workspace, "shared");
-        (void) snprintf(request->work_path, sizeof(request->work_path), "%s", workspace->path);
+bool canary_is_ahead(const Slot *slot) {
+        return slot->trial && is_ahead(slot->template);
 }
 
-/* Marked to be removed as soon as nobody has it attached, but Linux lets it be attached until then.
- */
-static void make_segment(CanaryTargets *targets) {
-        int id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0666);
-        void *segment = id < 0 ? (void *) -1 : shmat(id, NULL, 0);
-
-        if (id >= 0)
-                (void) shmctl(id, IPC_RMID, NULL);
-        if (segment == (void *) -1)
-                return;
-        targets->segment = segment;
-        targets->request.segment = (uint32_t) id + 1;
-}
-
-int canary_open(CanaryTargets *targets, const Workspace *workspace, uint16_t port) {
-        _autoclose_ int folder_fd = -1;
-
-        *targets = CANARY_TARGETS_NONE;
-        if (mkdirat(workspace->root_fd, FOLDER, 0711) < 0)
-                return raise_errno("make a folder in %s", workspace->path);
-        folder_fd =
-                openat(workspace->root_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        /* Whatever the umask: nothing but a layer shall stand before what is inside. */
-        if (folder_fd < 0 || fchmod(folder_fd, 0711) < 0)
-                return raise_errno("open a folder in %s", workspace->path);
-        make_files(targets, workspace, folder_fd);
-        make_sockets(targets, workspace);
-        make_segment(targets);
-        name_host(&targets->request);
-        targets->request.port = port;
-        return 0;
-}
-
-void canary_close(CanaryTargets *targets) {
-        close_fd(&targets->abstract_fd);
-        close_fd(&targets->named_fd);
-        if (targets->segment)
-                (void) shmdt(targets->segment);
-        *targets = CANARY_TARGETS_NONE;
-}
-
-/* --- the request --- */
-
-static ProofClaim claim_of(const Template *template) {
-        const IsolationPlan *isolation = template->pool->config.isolation;
-
-        return (ProofClaim){
-                .layers = template->layers,
-                .landlock_abi = isolation ? isolation->survey.landlock_abi : 0,
-                .subprocesses = template->config->subprocesses,
-        };
-}
-
-/* In a cell, 1 is the keeper, whom a worker may well signal. */
-static int32_t target_pid(const Template *template, pid_t pid) {
-        return pid == 1 && template->layers & layer_bit(LAYER_PID_NAMESPACE) ? 0 : pid;
-}
-
-/* An idle worker if there is one. */
-static pid_t neighbour_of(const Slot *canary) {
-        const Pool *pool = canary->template->pool;
-        pid_t found = 0;
-
-        for (unsigned i = 0; i < pool->n_slots; i++) {
-                const Slot *slot = &pool->slots[i];
-
-                if (slot == canary || slot->worker.pid <= 0 || slot->state == SLOT_RETIRING)
-                        continue;
-                if (slot->state == SLOT_IDLE)
-                        return slot->worker.pid;
-                found = slot->worker.pid;
-        }
-        return found;
-}
-
-/* Another one each time. */
-static Probe forbidden_call(unsigned generation) {
-        unsigned n = _PROBES - PROBE_FIRST_FORBIDDEN;
-
-        return (Probe) (PROBE_FIRST_FORBIDDEN + generation % n);
-}
-
-static ProbeRequest request_for(const Slot *slot) {
+unsigned canary_generation(const Slot *slot) {
         const Template *template = slot->template;
-        ProofClaim claim = claim_of(template);
-        SpawnCommand command = spares_command(slot);
-        ProbeRequest request = template->pool->targets.request;
 
-        request.attempts = proof_attempts(&claim);
-        if (template->layers & layer_bit(LAYER_SECCOMP))
-                request.flags = PROBE_FORBIDDEN_CALL;
-        request.forbidden = forbidden_call(slot->generation);
-        request.server_pid = target_pid(template, getpid());
-        request.zygote_pid = target_pid(template, zygote_pid(template->zygote));
-        request.neighbour_pid = target_pid(template, neighbour_of(slot));
-        request.tasks = command.tasks;
-        request.memory_bytes = command.memory_bytes;
-        request.file_bytes = command.file_bytes;
-        if (template->has_cell_folders)
-                request.disk_bytes = limits_cell_bytes(&template->config->limits);
-        return request;
+        return slot->trial ? template->canary.generation : template->zygote_generation;
 }
 
-void canary_send(Slot *slot) {
-        Canary *canary = &slot->template->canary;
-        ProbeRequest request = request_for(slot);
-        FrameHeader header = frame_header(REQUEST_PROBE, sizeof(request));
-        uint8_t bytes[sizeof(header) + sizeof(request)];
-
-        canary->slot = slot;
-        canary->generation = slot->generation;
-        canary->answered = false;
-        canary->forbidden = (Probe) request.forbidden;
-        /* While it is there to be looked at: it ends with its answer. */
-        witness_look(slot->worker.pid, slot->template->layers, &canary->testimony);
-        canary->sent_ns = clock_now_ns();
-        slot->exited = false;
-        memcpy(bytes, &header, sizeof(header));
-        memcpy(bytes + sizeof(header), &request, sizeof(request));
-        /* The pipe is empty, so it fits. If the worker has died, its pidfd will tell. */
-        if (write(slot->worker.request_fd, bytes, sizeof(bytes)) != sizeof(bytes))
-                log_debug("slot %u cannot be probed", slot->number);
+static void restart(Trial *trial) {
+        trial_drop(trial);
+        trial->state = trial->slot ? TRIAL_WAITS : TRIAL_IMPOSSIBLE;
+        trial->was_asked = trial->was_made = trial->answered = false;
+        trial->result = (ProofResult){0};
 }
 
-void canary_on_answer(Slot *slot) {
-        Canary *canary = &slot->template->canary;
-
-        canary->answer = slot->result.probed;
-        canary->answered = true;
+/* A canary of a session and its copy are tried together. */
+static void restart_sessions(Canary *canary) {
+        restart(&canary->trials[PROOF_OF_COPIES]);
+        restart(&canary->trials[PROOF_OF_SESSIONS]);
 }
 
-void canary_on_end(Slot *slot) {
-        Canary *canary = &slot->template->canary;
+static void begin(Template *template, unsigned generation) {
+        Canary *canary = &template->canary;
 
-        canary->slot = NULL;
-        canary->ended = true;
-        canary->ended_ns = clock_now_ns();
-        canary->wait_status = slot->exited ? slot->wait_status : -1;
+        canary->generation = generation;
+        canary->no_answers = canary->copy_tries = 0;
+        canary->is_put_off = false;
+        restart(&canary->trials[PROOF_OF_RUNS]);
+        restart_sessions(canary);
 }
 
 /* --- the verdict --- */
@@ -240,117 +87,211 @@ static void name_layers(LayerMask layers, const char *between, char *text, size_
         }
 }
 
-static void refuse(Template *template, const char *could, LayerMask defenders) {
+/* Where less than all was asked for, runs are served all the same; but no generation takes the
+ * place of one that serves more. */
+static bool does_without(const Template *template, const Trial *trial) {
+        const IsolationPlan *plan = template->pool->config.isolation;
+
+        return is_of_sessions(trial) && plan && plan->mode != ISOLATION_STRICT &&
+               !(is_ahead(template) && template->canary.sessions_proven > 0 &&
+                 template->canary.sessions_proven == template->zygote_generation);
+}
+
+static void refuse(Template *template, Trial *trial, const char *could, const char *why) {
+        Canary *canary = &template->canary;
+
+        log_error("template %s: %s generation=%u", template->config->name, why, canary->generation);
+        canary->no_answers = 0;
+        if (does_without(template, trial)) {
+                (void) snprintf(canary->sessions_broken_text, sizeof(canary->sessions_broken_text),
+                                "%s was able to %s", subjects[trial->subject], could);
+                canary->sessions_broken = canary->sessions_broken_text;
+                restart_sessions(canary);
+                canary->trials[PROOF_OF_SESSIONS].state = TRIAL_BROKEN;
+                canary->trials[PROOF_OF_COPIES].state = TRIAL_BROKEN;
+                return;
+        }
+        canary->broken = could;
+        canary->broken_subject = subjects[trial->subject];
+        generation_refuse(template, canary->generation, why);
+}
+
+static void refuse_breach(Template *template, Trial *trial, const char *could,
+                          LayerMask defenders) {
         char names[256], why[512];
 
         name_layers(defenders, " or ", names, sizeof(names));
-        (void) snprintf(why, sizeof(why), "a canary could %s, which %s must stop", could, names);
-        log_error("template %s: %s generation=%u", template->config->name, why,
-                  template->canary.generation);
-        template->canary.broken = could;
-        template->canary.no_answers = 0;
-        generation_refuse(template, why);
-}
-
-/* The worker has told nothing wrong, and would hardly know. */
-static void refuse_testimony(Template *template) {
-        Canary *canary = &template->canary;
-
-        (void) snprintf(canary->broken_text, sizeof(canary->broken_text), "get ready while %s",
-                        canary->testimony.text);
-        refuse(template, canary->broken_text, canary->testimony.belied);
-}
-
-static void trust(Template *template) {
-        Canary *canary = &template->canary;
-        char names[256];
-
-        canary->proven = canary->generation;
-        canary->broken = NULL;
-        canary->no_answers = 0;
-        name_layers(canary->result.proven, ",", names, sizeof(names));
-        log_info("template %s: layers hold generation=%u tried=%u stopped=%u canary_us=%ju "
-                 "layers=%s",
-                 template->config->name, canary->generation, canary->result.tried,
-                 canary->result.stopped,
-                 (uintmax_t) ((canary->ended_ns - canary->sent_ns) / NS_PER_US), names);
+        (void) snprintf(why, sizeof(why), "a canary (%s) could %s, which %s must stop",
+                        subjects[trial->subject], could, names);
+        refuse(template, trial, could, why);
 }
 
 /* It was killed, or slow, or has said nonsense: another one is asked. */
-static void count_no_answer(Template *template) {
+static void count_no_answer(Template *template, Trial *trial) {
         Canary *canary = &template->canary;
 
-        log_warning("template %s: its canary has not answered generation=%u status=%d",
-                    template->config->name, canary->generation, canary->wait_status);
-        if (++canary->no_answers < NO_ANSWERS_MAX)
-                return;
-        canary->broken = "keep silent";
+        log_warning("template %s: its canary (%s) has not answered generation=%u status=%d",
+                    template->config->name, subjects[trial->subject], canary->generation,
+                    trial->wait_status);
+        if (is_of_sessions(trial))
+                restart_sessions(canary);
+        else
+                restart(trial);
+        if (++canary->no_answers >= NO_ANSWERS_MAX)
+                refuse(template, trial, "keep silent", "its canaries do not answer");
+}
+
+static void trust(Template *template, Trial *trial) {
+        Canary *canary = &template->canary;
+        char names[256];
+
+        trial->state = TRIAL_HOLDS;
+        /* Runs need not wait for what follows. */
+        if (!is_of_sessions(trial) && !is_ahead(template))
+                canary->proven = canary->generation;
         canary->no_answers = 0;
-        generation_refuse(template, "its canaries do not answer");
+        name_layers(trial->result.proven, ",", names, sizeof(names));
+        log_info("template %s: layers hold %s generation=%u tried=%u stopped=%u canary_us=%ju "
+                 "layers=%s",
+                 template->config->name, subjects[trial->subject], canary->generation,
+                 trial->result.tried, trial->result.stopped,
+                 (uintmax_t) ((trial->ended_ns - trial->sent_ns) / NS_PER_US), names);
 }
 
-static void judge(Template *template) {
+static void judge(Template *template, Trial *trial) {
+        const char *could = NULL;
+        LayerMask defenders = 0;
+
+        switch (trial_judge(trial, &could, &defenders)) {
+        case TRIAL_SAYS_NOTHING:
+                count_no_answer(template, trial);
+                break;
+        case TRIAL_IS_STOPPED:
+                trust(template, trial);
+                break;
+        case TRIAL_GETS_OUT:
+                refuse_breach(template, trial, could, defenders);
+                break;
+        }
+}
+
+/* --- what follows --- */
+
+/* A worker that has gone before it was asked anything. Where its like are to serve, that they
+ * cannot be made is said and counted as of all workers (obstacle.c). */
+static void look_for_losses(Template *template, Trial *trial) {
         Canary *canary = &template->canary;
-        ProofClaim claim = claim_of(template);
-        int status = canary->wait_status;
-        bool exited = status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-        bool stopped = status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
-        bool is_filtered = claim.layers & layer_bit(LAYER_SECCOMP);
-        ProofResult result;
+        const Slot *slot = trial->slot;
 
-        /* Its zygote has gone meanwhile. */
-        if (!template->zygote || canary->generation != template->zygote_generation)
+        if (trial->state != TRIAL_WAITS || !trial->was_asked ||
+            (slot->state != SLOT_EMPTY && slot->state != SLOT_RETIRING))
                 return;
-        if (!canary->answered) {
-                count_no_answer(template);
-                return;
-        }
-        proof_judge(&canary->answer, &claim, &result);
-        result.proven |= canary->testimony.shown;
-        canary->result = result;
-        if (!result.holds) {
-                refuse(template, probe_text(result.broken), proof_defenders(result.broken, &claim));
-        } else if (canary->testimony.belied) {
-                refuse_testimony(template);
-        } else if (is_filtered && exited) {
-                canary->result.tried++;
-                refuse(template, probe_text(canary->forbidden), layer_bit(LAYER_SECCOMP));
-        } else if (is_filtered ? !stopped : !exited) {
-                count_no_answer(template);
-        } else {
-                canary->result.tried += is_filtered;
-                canary->result.stopped += is_filtered;
-                trust(template);
-        }
+        trial->wait_status = -1;
+        if (trial->was_made || is_ahead(template))
+                count_no_answer(template, trial);
+        else if (is_of_sessions(trial))
+                restart_sessions(canary);
+        else
+                restart(trial);
 }
 
-static Slot *choose(const Template *template) {
-        for (int touched = 0; touched < 2; touched++) {
-                for (Slot *slot = slot_list_first(&template->runs.idle[touched]); slot;
-                     slot = slot->next) {
-                        if (slot->generation == template->zygote_generation)
-                                return slot;
-                }
+static bool is_decided(const Trial *trial) {
+        return trial->state == TRIAL_HOLDS || trial->state == TRIAL_BROKEN ||
+               trial->state == TRIAL_IMPOSSIBLE;
+}
+
+static void finish(Template *template) {
+        Canary *canary = &template->canary;
+        const Trial *trials = canary->trials;
+        unsigned generation = canary->generation;
+
+        for (unsigned i = 0; i < _PROOFS; i++) {
+                if (!is_decided(&trials[i]))
+                        return;
         }
-        return NULL;
+        for (unsigned i = 0; i < _PROOFS; i++)
+                canary->results[i] = trials[i].result;
+        canary->proven = canary->decided = generation;
+        canary->broken = NULL;
+        if (trials[PROOF_OF_SESSIONS].state == TRIAL_HOLDS) {
+                canary->sessions_proven = generation;
+                canary->sessions_broken = NULL;
+        }
+        if (trials[PROOF_OF_COPIES].state == TRIAL_HOLDS)
+                canary->copies_proven = generation;
+        begin(template, 0);
+        if (template->next_is_ready && generation == template->next_generation)
+                generation_promote(template);
+}
+
+static void ask_runs(Template *template) {
+        Trial *trial = &template->canary.trials[PROOF_OF_RUNS];
+
+        if (trial->state != TRIAL_WAITS || trial->slot->state != SLOT_IDLE)
+                return;
+        trial->was_made = true;
+        slot_move(trial->slot, SLOT_EV_PROBE);
 }
 
 void canary_check(Template *template) {
         Canary *canary = &template->canary;
-        Slot *slot;
+        unsigned wanted = wanted_generation(template);
 
-        if (canary->ended) {
-                canary->ended = false;
-                judge(template);
+        if (wanted != canary->generation)
+                begin(template, wanted);
+        for (unsigned i = 0; i < _PROOFS && canary->generation != 0; i++) {
+                if (canary->trials[i].state == TRIAL_ENDED)
+                        judge(template, &canary->trials[i]);
+                look_for_losses(template, &canary->trials[i]);
+                /* It may have been refused. */
+                if (wanted_generation(template) != wanted)
+                        return;
         }
-        if (!template->zygote || canary->slot || canary->proven == template->zygote_generation)
+        if (wanted == 0)
                 return;
-        slot = choose(template);
-        if (slot)
-                slot_move(slot, SLOT_EV_PROBE);
+        ask_runs(template);
+        canary_advance_sessions(template);
+        finish(template);
 }
+
+/* --- what others ask --- */
 
 /* Of a generation that was refused, none is left. */
 bool canary_trusts(const Slot *slot) {
-        return slot->generation <= slot->template->canary.proven;
+        const Canary *canary = &slot->template->canary;
+
+        return slot->generation <= (slot->of_sessions ? canary->sessions_proven : canary->proven);
+}
+
+bool canary_has_decided(const Template *template) {
+        const Canary *canary = &template->canary;
+
+        if (canary->proven == 0 || canary->proven != template->zygote_generation)
+                return false;
+        return canary->decided == template->zygote_generation || canary->is_put_off;
+}
+
+bool canary_wants(const Slot *slot) {
+        const Trial *trial = slot->trial;
+
+        return trial->state == TRIAL_WAITS && slot->template->canary.generation != 0 &&
+               trial->subject != PROOF_OF_COPIES && !trial->was_asked &&
+               slot->state == SLOT_EMPTY && !slot->is_given_up &&
+               (trial->subject == PROOF_OF_RUNS || slot->place);
+}
+
+/* The one of a session first, as it has more to do. Not before there is somebody to be attacked. */
+Slot *canary_next_slot(const Template *template) {
+        const Canary *canary = &template->canary;
+        bool has_neighbour = template->runs.n_states[SLOT_EMPTY] < template->config->workers;
+
+        if (canary->generation == 0 || !has_neighbour)
+                return NULL;
+        for (int i = PROOF_OF_SESSIONS; i >= PROOF_OF_RUNS; i--) {
+                Slot *slot = canary->trials[i].slot;
+
+                if (slot && canary_wants(slot) && slot_has_cell(slot))
+                        return slot;
+        }
+        return NULL;
 }

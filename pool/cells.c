@@ -27,8 +27,8 @@
 bool slot_has_cell(const Slot *slot) {
         const Template *template = slot->template;
 
-        return !template->has_cells || (slot->cell.state == CELL_READY &&
-                                        slot->cell.generation == template->zygote_generation);
+        return !template->has_cells ||
+               (slot->cell.state == CELL_READY && slot->cell.generation == canary_generation(slot));
 }
 
 /* --- the actions --- */
@@ -158,7 +158,7 @@ static void watch(Slot *slot, pid_t pid) {
         cell_kill_keeper(cell);
         pool->sweep_wanted = true;
         cell_move(slot, CELL_EV_EXIT);
-        spares_worker_failed(slot->template);
+        slot_has_failed(slot);
 }
 
 /* --- asking --- */
@@ -195,10 +195,15 @@ static bool refill(Template *template, const SlotList *empty, CellMaker *maker,
                 /* One of sessions waits for its cell, or for the copies in it, to go. */
                 if (slot->of_sessions && (!slot->place || slot->host || slot->is_given_up))
                         continue;
+                if (slot->trial && !canary_wants(slot)) {
+                        if (slot->cell.state == CELL_READY)
+                                cell_move(slot, CELL_EV_END);
+                        continue;
+                }
                 if (slot->cell.state == CELL_READY && slot->cell.generation != generation)
                         cell_move(slot, CELL_EV_END);
                 /* A sweep takes every unknown child for a stray, so none may be on its way. */
-                if (slot->cell.state != CELL_ABSENT || pool->sweep_wanted ||
+                if (!maker || slot->cell.state != CELL_ABSENT || pool->sweep_wanted ||
                     template->cells_outstanding >= OUTSTANDING_MAX)
                         continue;
                 if (template->spawn_retry_ns > 0 && clock_now_ns() < template->spawn_retry_ns) {
@@ -214,10 +219,14 @@ static bool refill(Template *template, const SlotList *empty, CellMaker *maker,
 }
 
 void cells_refill(Template *template) {
-        unsigned generation;
+        unsigned generation, tried = template->canary.generation;
         CellMaker *maker = generation_maker(template, &generation);
+        CellMaker *of_canaries = generation_maker_of(template, tried);
 
-        if (!template->has_cells || !maker)
+        if (!template->has_cells)
+                return;
+        /* First, as runs wait for them. */
+        if (!refill(template, &template->canaries.empty, of_canaries, tried) || !maker)
                 return;
         if (refill(template, &template->runs.empty, maker, generation))
                 (void) refill(template, &template->sessions.empty, maker, generation);
@@ -244,7 +253,7 @@ void slot_clean_cell(Slot *slot) {
 
         if (slot->cell.state != CELL_READY)
                 return;
-        if (slot->of_sessions) {
+        if (slot->of_sessions || slot->trial) {
                 if (slot->n_guests == 0)
                         slot_end_cell(slot);
                 return;
@@ -301,8 +310,8 @@ int cells_on_report(Template *template, unsigned generation, const CellReport *r
                                         strerror(report->error));
                         log_error("template %s: no cell for slot %u: %s", template->config->name,
                                   slot->number, why);
-                        obstacle_note(template, slice_of_text(why), false);
-                        spares_worker_failed(template);
+                        slot_note_obstacle(slot, slice_of_text(why));
+                        slot_has_failed(slot);
                 }
                 action = move_with(slot, event_of(report), report, fds);
         }
@@ -334,7 +343,7 @@ void slot_on_keeper_exit(Slot *slot) {
         before = slot->cell.state;
         cell_move(slot, CELL_EV_EXIT);
         if (before == CELL_NAMED)
-                spares_worker_failed(slot->template);
+                slot_has_failed(slot);
         else if (before == CELL_READY)
                 on_unwanted_exit(slot);
         else if (slot->state == SLOT_RETIRING && slot_worker_is_gone(slot))

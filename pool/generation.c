@@ -43,16 +43,52 @@ static bool is_starting(const Template *template) {
         return template->next_zygote || template->next_maker;
 }
 
+/* Slots whose worker the dead zygote was asked for, and had not reported. If it was forked all the
+ * same, it finds its pipes closed and ends; the sweep waits for it. */
+static void release_unreported(Template *template, unsigned generation) {
+        unsigned position = 0;
+        Slot *slot;
+
+        while ((slot = template_next_slot(template, &position))) {
+                if (slot->state == SLOT_EMPTY || slot->spawn_reported ||
+                    slot->generation != generation)
+                        continue;
+                slot->spawn_reported = true;
+                slot_move(slot, SLOT_EV_EXIT);
+        }
+        template->pool->sweep_wanted = true;
+}
+
+static void retire_workers(Template *template, unsigned generation) {
+        unsigned position = 0;
+        Slot *slot;
+
+        while ((slot = template_next_slot(template, &position))) {
+                if (slot->generation != generation || slot->state == SLOT_EMPTY ||
+                    slot->state == SLOT_QUARANTINED)
+                        continue;
+                slot->is_unwanted = slot->is_unwanted || slot->trial;
+                slot_move(slot, SLOT_EV_RETIRE);
+        }
+}
+
 static void free_next(Template *template) {
         template->next_zygote = zygote_free(template->next_zygote);
+        if (template->next_is_ready) {
+                retire_workers(template, template->next_generation);
+                release_unreported(template, template->next_generation);
+                template->next_outstanding = 0;
+        }
         if (template->next_maker)
                 cells_lose(template, template->next_generation);
         template->next_maker = cell_maker_free(template->next_maker);
-        template->next_maker_is_ready = false;
+        template->next_maker_is_ready = template->next_is_ready = false;
 }
 
 static void start_failed(Template *template, const char *why) {
         Pool *pool = template->pool;
+        const char *what = template->next_is_ready ? "its next generation is not used"
+                                                   : "its zygote did not start";
 
         free_next(template);
         /* What its program had started, such as a helper of a library that it imported, came to us
@@ -62,7 +98,7 @@ static void start_failed(Template *template, const char *why) {
         if (why)
                 set_text(&template->failure, why);
         set_text(&template->doing, "waiting to start again");
-        log_error("template %s: its zygote did not start: %s retry_ms=%ju", template->config->name,
+        log_error("template %s: %s: %s retry_ms=%ju", template->config->name, what,
                   template->failure ? template->failure : "it ended",
                   (uintmax_t) (backoff_ns(template) / NS_PER_MS));
         timer_set(&pool->timers, &template->zygote_timer, clock_now_ns() + backoff_ns(template));
@@ -135,28 +171,12 @@ void generation_start(Template *template) {
                       needs_maker(template) ? start_maker(template) : start_zygote(template));
 }
 
-/* Slots whose worker the dead zygote was asked for, and had not reported. If it was forked all the
- * same, it finds its pipes closed and ends; the sweep waits for it. */
-static void release_unreported(Template *template, unsigned generation) {
-        unsigned position = 0;
-        Slot *slot;
-
-        while ((slot = template_next_slot(template, &position))) {
-                if (slot->state == SLOT_EMPTY || slot->spawn_reported ||
-                    slot->generation != generation)
-                        continue;
-                slot->spawn_reported = true;
-                slot_move(slot, SLOT_EV_EXIT);
-        }
-        template->outstanding = 0;
-        timer_clear(&template->pool->timers, &template->spawn_timer);
-        template->pool->sweep_wanted = true;
-}
-
 /* Its cells live on until the workers in them have gone. */
 static void free_serving(Template *template) {
         template->zygote = zygote_free(template->zygote);
         release_unreported(template, template->zygote_generation);
+        template->outstanding = 0;
+        timer_clear(&template->pool->timers, &template->spawn_timer);
         if (template->maker)
                 cells_lose(template, template->zygote_generation);
         template->maker = cell_maker_free(template->maker);
@@ -170,7 +190,9 @@ static void serving_died(Template *template, const char *why) {
                   template->zygote_generation, zygote_pid(template->zygote));
         free_serving(template);
         template->restarts++;
-        if (is_starting(template))
+        if (template->next_is_ready)
+                generation_promote(template);
+        if (template->zygote || is_starting(template))
                 return;
         if (clock_now_ns() - template->ready_ns > PROVEN_NS)
                 template->failures = 0;
@@ -181,25 +203,40 @@ static void serving_died(Template *template, const char *why) {
                           clock_now_ns() + backoff_ns(template));
 }
 
-void generation_promote(Template *template, const ZygoteReport *report) {
+void generation_on_ready(Template *template, const ZygoteReport *report) {
+        template->next_is_ready = true;
+        template->next_start_ms = (uint64_t) report->value;
+        set_text(&template->next_about, report->text);
+        set_text(&template->doing, "");
+        log_info("template %s: zygote ready generation=%u pid=%d start_ms=%ju",
+                 template->config->name, template->next_generation,
+                 zygote_pid(template->next_zygote), (uintmax_t) template->next_start_ms);
+        /* Where nothing serves, there is no reason to wait: its workers are not trusted either. */
+        if (!template->zygote || template->canary.proven != template->zygote_generation)
+                generation_promote(template);
+}
+
+void generation_promote(Template *template) {
         Pool *pool = template->pool;
 
         if (template->zygote)
                 free_serving(template);
         template->zygote = take_ptr(template->next_zygote);
         template->maker = take_ptr(template->next_maker);
-        template->next_maker_is_ready = false;
+        template->next_maker_is_ready = template->next_is_ready = false;
         template->zygote_generation = template->next_generation;
-        template->start_ms = (uint64_t) report->value;
+        template->outstanding = template->next_outstanding;
+        template->next_outstanding = 0;
+        template->start_ms = template->next_start_ms;
         template->ready_ns = clock_now_ns();
         template->was_ready = true;
         template->spawn_retry_ns = 0;
-        set_text(&template->about, report->text);
-        set_text(&template->doing, "");
+        free(template->about);
+        template->about = take_ptr(template->next_about);
         set_text(&template->failure, NULL);
-        log_info("template %s: zygote ready generation=%u pid=%d start_ms=%ju",
-                 template->config->name, template->zygote_generation, zygote_pid(template->zygote),
-                 (uintmax_t) template->start_ms);
+        if (template->outstanding > 0)
+                timer_set(&pool->timers, &template->spawn_timer,
+                          clock_now_ns() + SPAWN_REPORT_TIMEOUT_NS);
 
         timer_clear(&pool->timers, &template->zygote_timer);
         if (pool->config.zygote_max_age_ms > 0)
@@ -232,6 +269,22 @@ CellMaker *generation_maker(const Template *template, unsigned *ret_generation) 
         return template->next_maker_is_ready ? template->next_maker : NULL;
 }
 
+CellMaker *generation_maker_of(const Template *template, unsigned generation) {
+        if (template->zygote && generation == template->zygote_generation)
+                return template->maker;
+        return template->next_maker_is_ready && generation == template->next_generation
+                       ? template->next_maker
+                       : NULL;
+}
+
+Zygote *generation_zygote_of(const Template *template, unsigned generation) {
+        if (template->zygote && generation == template->zygote_generation)
+                return template->zygote;
+        return template->next_is_ready && generation == template->next_generation
+                       ? template->next_zygote
+                       : NULL;
+}
+
 void generation_on_timer(Template *template) {
         if (is_starting(template)) {
                 start_failed(template, "it was not ready in time");
@@ -246,15 +299,12 @@ void generation_on_spawn_timer(Template *template) {
                 serving_died(template, "zygote does not answer and is replaced");
 }
 
-void generation_refuse(Template *template, const char *why) {
-        unsigned position = 0;
-        Slot *slot;
-
-        while ((slot = template_next_slot(template, &position))) {
-                if (slot->generation == template->zygote_generation && slot->state != SLOT_EMPTY &&
-                    slot->state != SLOT_QUARANTINED)
-                        slot_move(slot, SLOT_EV_RETIRE);
+void generation_refuse(Template *template, unsigned generation, const char *why) {
+        if (generation != template->zygote_generation || !template->zygote) {
+                start_failed(template, why);
+                return;
         }
+        retire_workers(template, generation);
         free_serving(template);
         if (is_starting(template))
                 set_text(&template->failure, why);
@@ -271,6 +321,7 @@ void generation_stop(Template *template) {
         free(template->doing);
         free(template->failure);
         free(template->about);
+        free(template->next_about);
         obstacle_forget(template);
-        template->doing = template->failure = template->about = NULL;
+        template->doing = template->failure = template->about = template->next_about = NULL;
 }

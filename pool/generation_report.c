@@ -8,28 +8,41 @@
 #include "kit/log.h"
 #include "pool/internal.h"
 
-static void on_spawn_report(Template *template, const ZygoteReport *report) {
+/* Of the next one, all that it has to do is bounded by the time that it may take to start. */
+static void count_report(Template *template, bool serves) {
         Pool *pool = template->pool;
-        Slot *slot;
 
-        if (report->slot >= pool->n_slots || pool->slots[report->slot].template != template ||
-            template->outstanding == 0 || pool->slots[report->slot].spawn_reported) {
-                generation_failed(template, true, "zygote reported a worker that nobody asked for");
+        if (!serves) {
+                template->next_outstanding--;
                 return;
         }
-        slot = &pool->slots[report->slot];
-        slot->spawn_reported = true;
         template->outstanding--;
         timer_clear(&pool->timers, &template->spawn_timer);
         if (template->outstanding > 0)
                 timer_set(&pool->timers, &template->spawn_timer,
                           clock_now_ns() + SPAWN_REPORT_TIMEOUT_NS);
+}
+
+static void on_spawn_report(Template *template, bool serves, const ZygoteReport *report) {
+        Pool *pool = template->pool;
+        unsigned generation = serves ? template->zygote_generation : template->next_generation;
+        Slot *slot = report->slot < pool->n_slots ? &pool->slots[report->slot] : NULL;
+
+        if (!slot || slot->template != template || slot->spawn_reported ||
+            slot->generation != generation ||
+            (serves ? template->outstanding : template->next_outstanding) == 0) {
+                generation_failed(template, serves,
+                                  "zygote reported a worker that nobody asked for");
+                return;
+        }
+        slot->spawn_reported = true;
+        count_report(template, serves);
 
         if (report->kind == ZYGOTE_SPAWN_FAILED) {
                 log_warning("template %s: cannot fork a worker: %s", template->config->name,
                             strerror((int) report->value));
                 /* ENOMEM: also when the keeper of its cell has just died; the cell is made anew. */
-                spares_worker_failed(template);
+                slot_has_failed(slot);
                 slot_move(slot, SLOT_EV_EXIT);
                 return;
         }
@@ -60,16 +73,16 @@ static void on_report(Template *template, bool serves, const ZygoteReport *repor
                          (intmax_t) report->value);
                 return;
         case ZYGOTE_READY:
-                if (!serves)
-                        generation_promote(template, report);
+                if (!serves && !template->next_is_ready)
+                        generation_on_ready(template, report);
                 return;
         case ZYGOTE_FAILED:
                 generation_failed(template, serves, serves ? "zygote cannot go on" : report->text);
                 return;
         case ZYGOTE_SPAWNED:
         case ZYGOTE_SPAWN_FAILED:
-                if (serves)
-                        on_spawn_report(template, report);
+                if (serves || template->next_is_ready)
+                        on_spawn_report(template, serves, report);
                 return;
         }
         log_warning("template %s: its zygote sent an unknown report", template->config->name);

@@ -70,7 +70,7 @@ static void on_violation(Slot *slot) {
         if (slot->state == SLOT_STARTING && failure.size > 0 && !slot->host) {
                 log_error("worker %d of slot %u cannot be prepared: %.*s", slot->worker.pid,
                           slot->number, (int) failure.size, (const char *) failure.data);
-                obstacle_note(slot->template, failure, false);
+                slot_note_obstacle(slot, failure);
         } else {
                 log_warning("worker %d of slot %u sent what it may not send while %s",
                             slot->worker.pid, slot->number, slot_state_name(slot->state));

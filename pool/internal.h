@@ -11,7 +11,7 @@
  *     generation.c  cell makers and zygotes: start, promote, replace
  *     cells.c       the cells of the slots: asks for them, looks after them, ends them
  *     slot_cgroup.c the control groups of the slots: their limits, and who is in them
- *     canary.c      has a worker of each generation try to break out, before the others are used
+ *     canary*.c     have workers of each generation try to break out, before the others are used
  *     supervise.c   slots: carries out the moves
  *     hear.c        what workers say, turned into events
  *     run_watch.c   looks after one run while it runs: its request, its limits
@@ -43,6 +43,10 @@
 
 /* What can wait is done when nobody has asked for anything for this long. */
 #define SPARES_QUIET_NS (3 * NS_PER_MS)
+
+/* Uids from the first worker's: of the slots, of the homes of sessions, of whoever installs
+ * packages; then of the canaries for runs, one for each template. */
+#define CANARY_UIDS (SLOTS_MAX + HOMES_MAX + 1)
 
 typedef struct SlotList {
         Slot *first;
@@ -98,6 +102,7 @@ struct Slot {
         SlotFolders folders; /* on disk; none where the cell has them */
         Cell cell;
         SlotCgroup cgroup;
+        Trial *trial;          /* a canary's, of no run and no session; NULL: it is not */
         unsigned cgroup_looks; /* in a row, that found somebody in it who should have gone */
         uid_t uid;             /* 0: the server's own */
         ResultReader result;
@@ -146,20 +151,24 @@ struct Template {
         bool has_cells;        /* its workers live in cells … */
         bool has_cell_folders; /* … in which their files are, too */
         bool ends_cells;       /* a cell is not kept after a run: something may still run in it */
-        SlotSet runs, sessions;
+        SlotSet runs, sessions, canaries;
         unsigned n_session_spares; /* slots that hold one, or will */
         bool session_turn; /* a session's worker is made next, where runs wait for others, too */
         Run *queue_first, *queue_last;
         unsigned n_queued;
         Timer queue_timer; /* the deadline of queue_first */
 
-        Zygote *zygote;                              /* serves; NULL: none */
-        Zygote *next_zygote;                         /* starting */
-        CellMaker *maker, *next_maker;               /* likewise; only where layers need one */
-        bool next_maker_is_ready;                    /* the zygote is started then */
+        Zygote *zygote;                /* serves; NULL: none */
+        Zygote *next_zygote;           /* starting */
+        CellMaker *maker, *next_maker; /* likewise; only where layers need one */
+        bool next_maker_is_ready;      /* the zygote is started then */
+        bool next_is_ready;     /* and is to take over as soon as its canaries have proven it */
+        char *next_about;       /* … with this … */
+        uint64_t next_start_ms; /* … and that */
         unsigned zygote_generation, next_generation; /* of the two */
         unsigned generations, restarts;
         unsigned outstanding;       /* spawn commands without a report */
+        unsigned next_outstanding;  /* … of the next zygote */
         unsigned cells_outstanding; /* cells that have been asked for and cannot be used yet … */
         unsigned cells_unnamed;     /* … of these: whose keeper is not known yet */
         uint64_t ready_ns;          /* when the serving one became ready */
@@ -242,6 +251,8 @@ _must_check_ int pool_watch(Pool *pool, int fd, Source source, unsigned index, u
 void pool_unwatch(Pool *pool, int fd);
 /* The set that a slot is counted in. */
 static inline SlotSet *slot_set(Slot *slot) {
+        if (slot->trial)
+                return &slot->template->canaries;
         return slot->of_sessions ? &slot->template->sessions : &slot->template->runs;
 }
 
@@ -259,8 +270,12 @@ _must_check_ int slots_new(Pool *pool);
 void slots_free(Pool *pool);
 /* The slots of a template, of both kinds: NULL after the last; *position starts at 0. */
 Slot *template_next_slot(const Template *template, unsigned *position);
-/* How many slots there are for sessions. */
+/* How many slots there are for runs without a session, and how many for sessions; without those of
+ * canaries. */
+unsigned run_slots(const PoolConfig *config);
 unsigned session_slots(const PoolConfig *config);
+/* All of them. */
+unsigned all_slots(const PoolConfig *config);
 void timer_init(Timer *timer, TimerOwner owner, unsigned index);
 
 /* queue.c */
@@ -292,10 +307,11 @@ void spares_sweep(Pool *pool);
 /* obstacle.c */
 /* A worker ended before it was ready: the next one is asked for a little later, and later each
  * time. */
-void spares_worker_failed(Template *template);
+void slot_has_failed(const Slot *slot);
 void spares_worker_is_ready(Template *template);
 /* What a worker, its cell, or the maker of all cells has said that it failed at: "step: why". */
 void obstacle_note(Template *template, Slice step, bool is_final);
+void slot_note_obstacle(const Slot *slot, Slice step);
 void obstacle_forget(Template *template);
 /* The step, when it has failed so often that there will be no worker; or NULL. */
 const char *obstacle_of(const Template *template);
@@ -308,16 +324,20 @@ void generation_on_hung_maker(Template *template, unsigned generation);
 /* What its reports lead to. why: which of its two processes, and what it did. */
 void generation_set_doing(Template *template, const char *text);
 void generation_on_maker_ready(Template *template);
-void generation_promote(Template *template, const ZygoteReport *report);
+void generation_on_ready(Template *template, const ZygoteReport *report);
+/* The next one takes over. */
+void generation_promote(Template *template);
 void generation_failed(Template *template, bool serves, const char *why);
 /* The maker to ask for cells, or NULL, and the generation that they will be of. */
 CellMaker *generation_maker(const Template *template, unsigned *ret_generation);
+/* That of a generation, and its zygote when that can fork; or NULL. */
+CellMaker *generation_maker_of(const Template *template, unsigned generation);
+Zygote *generation_zygote_of(const Template *template, unsigned generation);
 void generation_on_timer(Template *template);
 void generation_on_spawn_timer(Template *template);
-/* The serving one's workers do not hold: it ends, with all of them, and another one is started
- * later.
- */
-void generation_refuse(Template *template, const char *why);
+/* That one's workers do not hold: it ends, with all of them, and another one is started later. The
+ * one that serves, if it is another, goes on. */
+void generation_refuse(Template *template, unsigned generation, const char *why);
 void generation_stop(Template *template);
 
 /* cells.c */

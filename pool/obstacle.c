@@ -13,10 +13,14 @@
 /* In a row, over more than a second: by then what was short for a moment has come back. */
 #define FAILED_WORKERS_MAX 8
 
-void spares_worker_failed(Template *template) {
+void slot_has_failed(const Slot *slot) {
+        Template *template = slot->template;
         uint64_t now_ns = clock_now_ns(), wait_ns = FAILED_WORKER_WAIT_NS;
 
         template->pool->counters.workers_failed++;
+        /* Those that serve need not wait for it. */
+        if (canary_is_ahead(slot))
+                return;
         /* It was asked for together with the one before, and says nothing more. */
         if (now_ns < template->spawn_retry_ns)
                 return;
@@ -39,6 +43,11 @@ void obstacle_note(Template *template, Slice step, bool is_final) {
         free(template->obstacle);
         template->obstacle = strndup((const char *) step.data, step.size);
         template->obstacle_is_final = is_final;
+}
+
+void slot_note_obstacle(const Slot *slot, Slice step) {
+        if (!canary_is_ahead(slot))
+                obstacle_note(slot->template, step, false);
 }
 
 void obstacle_forget(Template *template) {

@@ -85,14 +85,12 @@ int pool_new(const PoolConfig *config, Pool **ret_pool) {
         timer_init(&pool->sweep_timer, TIMER_SWEEP, 0);
         timer_init(&pool->quiet_timer, TIMER_QUIET, 0);
         timer_init(&pool->sessions.reserve.timer, TIMER_RESERVE, 0);
-        for (size_t i = 0; i < config->n_templates; i++)
-                pool->n_slots += config->templates[i].workers;
-        if (pool->n_slots == 0 || pool->n_slots > SLOTS_MAX)
+        if (run_slots(config) == 0 || run_slots(config) > SLOTS_MAX)
                 return raise_error(-EINVAL,
                                    "the templates have %u workers together; 1 to %d are possible",
-                                   pool->n_slots, SLOTS_MAX);
+                                   run_slots(config), SLOTS_MAX);
+        pool->n_slots = all_slots(config);
         if (session_slots(config) > 0) {
-                pool->n_slots += session_slots(config);
                 /* What an earlier server has left may be more than this one is to make. */
                 pool->sessions.n_max = SESSIONS_MAX + HOMES_MAX;
         } else {
@@ -148,11 +146,13 @@ Pool *pool_free(Pool *pool) {
                 Template *template = &pool->templates[i];
 
                 generation_stop(template);
-                template->outstanding = 0;
+                template->outstanding = template->next_outstanding = 0;
                 while (template->queue_first)
                         run_free(queue_pop(template));
         }
         slots_free(pool);
+        for (size_t i = 0; pool->templates && i < pool->config.n_templates; i++)
+                canary_free(&pool->templates[i]);
         pool->sessions.n_copies_unnamed = 0;
         if (pool->templates && pool->slots && pool->timers.timers)
                 wait_for_strays(pool);

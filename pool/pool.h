@@ -12,6 +12,7 @@
 #include "kit/cleanup.h"
 #include "pool/chores.h"
 #include "pool/isolation.h"
+#include "pool/proof.h"
 #include "pool/run.h"
 #include "pool/template.h"
 
@@ -103,17 +104,26 @@ void pool_reload(Pool *pool);
 void pool_drain(Pool *pool);
 bool pool_is_idle(const Pool *pool);
 
+typedef struct ProbeCount {
+        unsigned tried, stopped;
+} ProbeCount;
+
 typedef struct TemplateState {
         bool ready;       /* its zygote can fork, and a canary has shown that its layers hold */
         LayerMask layers; /* that its workers take */
         LayerMask proven; /* of those, that the last canary has shown to hold */
-        unsigned probes_tried, probes_stopped;
-        const char *broken;   /* the probe that was not stopped, in words, or NULL */
-        unsigned generation;  /* zygotes started so far */
-        unsigned restarts;    /* of those, because the one before died or hung */
-        pid_t zygote_pid;     /* 0: none */
-        const char *doing;    /* while it starts: what is being imported. Never NULL */
-        const char *failure;  /* why the last start failed, or NULL */
+        ProbeCount probes[_PROOFS]; /* of the generation that serves; none: not tried */
+        const char *broken;         /* where none serves: the probe that was not stopped, … */
+        const char *broken_subject; /* … and who made it: "a worker"; or NULL */
+        bool serves_sessions; /* new ones can be made: a canary has shown that they are kept in */
+        bool copies_sessions; /* … and copied, likewise */
+        const char *sessions_broken; /* why they are not served: a sentence, or NULL */
+        unsigned generation;         /* zygotes started so far */
+        unsigned restarts;           /* of those, because the one before died or hung */
+        pid_t zygote_pid;            /* 0: none */
+        const char *doing;           /* while it starts: what is being imported. Never NULL */
+        const char *failure;  /* why the last start failed, or what it started was refused; NULL
+                               * as soon as another one serves */
         const char *obstacle; /* "step: why", when workers cannot be shut in, or NULL */
         const char *about;    /* the JSON object of ZYGOTE_READY: python, packages; "{}" before */
         uint64_t start_ms;    /* what the last start took */

@@ -1,5 +1,5 @@
 /* pool_slots: the table of slots. Those for runs without a session belong to a template, and come
- * first; those of sessions get their template when they are taken. */
+ * first; those of sessions get their template when they are taken; canaries have theirs, last. */
 
 #include <assert.h>
 #include <sys/wait.h>
@@ -10,6 +10,20 @@
 
 void timer_init(Timer *timer, TimerOwner owner, unsigned index) {
         *timer = (Timer){.position = TIMER_OFF, .what = timer_what(owner, index)};
+}
+
+unsigned run_slots(const PoolConfig *config) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < config->n_templates; i++)
+                n += config->templates[i].workers;
+        return n;
+}
+
+unsigned all_slots(const PoolConfig *config) {
+        unsigned sessions = session_slots(config), n_canaries = sessions > 0 ? _PROOFS : 1;
+
+        return run_slots(config) + sessions + (unsigned) config->n_templates * n_canaries;
 }
 
 unsigned session_slots(const PoolConfig *config) {
@@ -40,16 +54,21 @@ static void init_slot(Pool *pool, Template *template, unsigned number) {
         result_reader_init(&slot->result, pool->config.value_bytes_max);
 }
 
-static int init_run_slot(Pool *pool, Template *template, unsigned number) {
-        Slot *slot = &pool->slots[number];
+static void count_empty(Slot *slot) {
+        slot_list_push(&slot_set(slot)->empty, slot);
+        slot_set(slot)->n_states[SLOT_EMPTY]++;
+}
+
+static int init_run_slot(Slot *slot, uid_t uid) {
+        const Template *template = slot->template;
+        Pool *pool = template->pool;
+        unsigned number = slot->number;
         int r;
 
-        init_slot(pool, template, number);
         if (template->layers & layer_bit(LAYER_UID))
-                slot->uid = pool->config.worker_uid_base + number;
+                slot->uid = uid;
         slot->result.worker_stays = template->config->recycle == RECYCLE_RESET;
-        slot_list_push(&template->runs.empty, slot);
-        template->runs.n_states[SLOT_EMPTY]++;
+        count_empty(slot);
         r = slot_make_cgroup(slot);
         if (r < 0 || template->has_cell_folders)
                 return r;
@@ -63,6 +82,33 @@ static void init_session_slot(Pool *pool, unsigned number) {
         slot->of_sessions = true;
         slot->is_free = true;
         slot_list_push(&pool->free_slots, slot);
+}
+
+/* Behind those of sessions, and their uids behind those of all others. */
+static int init_canary_slots(Pool *pool, Template *template, unsigned *number) {
+        unsigned n = session_slots(&pool->config) > 0 ? _PROOFS : 1;
+        uid_t uid = pool->config.worker_uid_base + CANARY_UIDS + template->index;
+
+        for (unsigned i = 0; i < _PROOFS; i++) {
+                Trial *trial = &template->canary.trials[i];
+
+                *trial = (Trial){.subject = (ProofSubject) i, .state = TRIAL_IMPOSSIBLE};
+                if (i >= n)
+                        continue;
+                trial->slot = &pool->slots[*number];
+                init_slot(pool, template, (*number)++);
+                trial->slot->trial = trial;
+                trial->slot->of_sessions = i != PROOF_OF_RUNS;
+                if (i != PROOF_OF_RUNS) {
+                        count_empty(trial->slot);
+                } else {
+                        int r = init_run_slot(trial->slot, uid);
+
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
 }
 
 static void init_template(Pool *pool, Template *template, unsigned index) {
@@ -93,13 +139,21 @@ int slots_new(Pool *pool) {
 
                 init_template(pool, template, (unsigned) i);
                 for (unsigned j = 0; j < template->config->workers; j++) {
-                        r = init_run_slot(pool, template, number++);
+                        init_slot(pool, template, number);
+                        r = init_run_slot(&pool->slots[number],
+                                          pool->config.worker_uid_base + number);
                         if (r < 0)
                                 return r;
+                        number++;
                 }
         }
-        while (number < pool->n_slots)
+        for (unsigned i = session_slots(&pool->config); i > 0; i--)
                 init_session_slot(pool, number++);
+        for (size_t i = 0; i < pool->config.n_templates; i++) {
+                r = init_canary_slots(pool, &pool->templates[i], &number);
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 

@@ -38,11 +38,28 @@ bool pool_is_ready(const Pool *pool) {
 
                 /* A template whose workers are all being replaced is ready still. */
                 if (!template->was_ready || template->canary.proven == 0 ||
+                    (template->canary.decided == 0 && !template->canary.is_put_off) ||
                     (!template->has_run && template->runs.n_states[SLOT_IDLE] == 0 &&
                      template->runs.n_states[SLOT_TOUCHING] == 0))
                         return false;
         }
         return true;
+}
+
+/* Seen to hold by all that the generation was tried with. */
+static LayerMask proven_layers(const Canary *canary) {
+        LayerMask proven = canary->decided ? LAYERS_ALL : 0;
+
+        for (unsigned i = 0; i < _PROOFS; i++) {
+                if (canary->results[i].tried > 0)
+                        proven &= canary->results[i].proven;
+        }
+        return canary->results[PROOF_OF_RUNS].tried > 0 ? proven
+                                                        : canary->results[PROOF_OF_RUNS].proven;
+}
+
+static bool is_ready(const Template *template) {
+        return template->zygote && template->canary.proven == template->zygote_generation;
 }
 
 void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_state) {
@@ -51,12 +68,16 @@ void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_st
         const unsigned *n = template->runs.n_states;
 
         *ret_state = (TemplateState){
-                .ready = template->zygote && canary->proven == template->zygote_generation,
+                .ready = is_ready(template) && canary_has_decided(template),
                 .layers = template->layers,
-                .proven = canary->broken ? 0 : canary->result.proven,
-                .probes_tried = canary->result.tried,
-                .probes_stopped = canary->result.stopped,
-                .broken = canary->broken,
+                .proven = proven_layers(canary),
+                .broken = is_ready(template) ? NULL : canary->broken,
+                .broken_subject = canary->broken_subject,
+                .serves_sessions = template->zygote && template->pool->sessions.is_open &&
+                                   canary->sessions_proven == template->zygote_generation,
+                .copies_sessions = template->zygote && template->pool->sessions.is_open &&
+                                   canary->copies_proven == template->zygote_generation,
+                .sessions_broken = canary->sessions_broken,
                 .generation = template->generations,
                 .restarts = template->restarts,
                 .zygote_pid = template->zygote ? zygote_pid(template->zygote) : 0,
@@ -74,6 +95,9 @@ void pool_template_state(const Pool *pool, unsigned index, TemplateState *ret_st
                 .queued = template->n_queued,
                 .session_spares = template->sessions.n_states[SLOT_IDLE],
         };
+        for (unsigned i = 0; i < _PROOFS; i++)
+                ret_state->probes[i] =
+                        (ProbeCount){canary->results[i].tried, canary->results[i].stopped};
 }
 
 void pool_counters(const Pool *pool, PoolCounters *ret_counters) {

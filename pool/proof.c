@@ -28,7 +28,9 @@ typedef struct Defence {
         LayerMask any;                  /* each alone suffices */
         LayerMask together;             /* all of these do, together */
         LayerMask without_subprocesses; /* each alone suffices where there are none */
+        LayerMask in_copies;            /* each alone suffices for a copy */
         int landlock_abi;               /* since when Landlock is one of them */
+        ProofSubject subject;           /* the first that has this way */
 } Defence;
 
 static const Defence defences[_PROBES] = {
@@ -97,6 +99,53 @@ static const Defence defences[_PROBES] = {
         /* Every worker closes what is not its own, whatever it takes. */
         [PROBE_INHERITED_DESCRIPTOR] = {.any = LAYERS_ALL, .landlock_abi = ABI_FILES},
 
+        [PROBE_READ_OTHER_HOME] = {.any = MOUNTS | LANDLOCK | OWN_UID,
+                                   .landlock_abi = ABI_FILES,
+                                   .subject = PROOF_OF_SESSIONS},
+        [PROBE_WRITE_OTHER_HOME] = {.any = MOUNTS | LANDLOCK | OWN_UID,
+                                    .landlock_abi = ABI_FILES,
+                                    .subject = PROOF_OF_SESSIONS},
+        [PROBE_LIST_HOMES] = {.any = MOUNTS | LANDLOCK | OWN_UID,
+                              .landlock_abi = ABI_FILES,
+                              .subject = PROOF_OF_SESSIONS},
+        [PROBE_WRITE_HOME] = {.any = MOUNTS | LANDLOCK | OWN_UID,
+                              .landlock_abi = ABI_FILES,
+                              .subject = PROOF_OF_SESSIONS},
+        [PROBE_WRITE_PACKAGES] = {.any = MOUNTS | LANDLOCK | OWN_UID,
+                                  .landlock_abi = ABI_FILES,
+                                  .subject = PROOF_OF_SESSIONS},
+        /* The first session of a home has all of /work, for its copies come from it; what is not
+         * its own there belongs to root. */
+        [PROBE_WRITE_BESIDE_WORKSPACE] = {.any = OWN_UID,
+                                          .in_copies = LANDLOCK,
+                                          .landlock_abi = ABI_FILES,
+                                          .subject = PROOF_OF_SESSIONS},
+        [PROBE_COPY_UNTOLD] = {.any = FILTER, .subject = PROOF_OF_SESSIONS},
+        [PROBE_COPY_OTHERWISE] = {.any = FILTER, .subject = PROOF_OF_SESSIONS},
+        [PROBE_OWN_LISTENER] = {.any = FILTER, .subject = PROOF_OF_SESSIONS},
+        [PROBE_RECEIVE_DESCRIPTOR] = {.any = FILTER, .subject = PROOF_OF_SESSIONS},
+        [PROBE_CONTROL_DESCRIPTOR] = {.any = FILTER, .subject = PROOF_OF_SESSIONS},
+        /* A copy has the uid, the cell and the mounts of what it is a copy of. */
+        [PROBE_READ_SOURCE] = {.any = LANDLOCK,
+                               .landlock_abi = ABI_FILES,
+                               .subject = PROOF_OF_COPIES},
+        [PROBE_WRITE_SOURCE] = {.any = LANDLOCK,
+                                .landlock_abi = ABI_FILES,
+                                .subject = PROOF_OF_COPIES},
+        [PROBE_WRITE_SOURCE_TEMPORARY] = {.any = LANDLOCK,
+                                          .landlock_abi = ABI_FILES,
+                                          .subject = PROOF_OF_COPIES},
+        [PROBE_CHANGE_MODE_SOURCE] = {.any = FILTER, .subject = PROOF_OF_COPIES},
+        [PROBE_SIGNAL_SOURCE] = {.any = FILTER | LANDLOCK,
+                                 .landlock_abi = ABI_SIGNALS,
+                                 .subject = PROOF_OF_COPIES},
+        [PROBE_SOURCE_MEMORY] = {.any = MOUNTS | LANDLOCK,
+                                 .together = NOT_DUMPABLE | CAPABILITIES,
+                                 .landlock_abi = ABI_FILES,
+                                 .subject = PROOF_OF_COPIES},
+        /* It is the server that does not listen. */
+        [PROBE_CONTROL_UNASKED] = {.any = LAYERS_ALL, .subject = PROOF_OF_SESSIONS},
+
         [PROBE_TRACE_SERVER] = {.any = FILTER | PIDS | NO_TRACING, .landlock_abi = ABI_FILES},
         [PROBE_READ_SERVER_MEMORY] = {.any = FILTER | PIDS | NO_TRACING, .landlock_abi = ABI_FILES},
         [PROBE_TAKE_DESCRIPTOR] = {.any = FILTER | PIDS | NO_TRACING, .landlock_abi = ABI_FILES},
@@ -114,6 +163,10 @@ LayerMask proof_defenders(Probe probe, const ProofClaim *claim) {
         LayerMask mask = defence->any;
 
         assert(probe < _PROBES);
+        if (claim->subject < defence->subject)
+                return 0;
+        if (claim->subject == PROOF_OF_COPIES)
+                mask |= defence->in_copies;
         if (!claim->subprocesses)
                 mask |= defence->without_subprocesses;
         if (claim->landlock_abi < defence->landlock_abi)
@@ -124,12 +177,12 @@ LayerMask proof_defenders(Probe probe, const ProofClaim *claim) {
         return mask;
 }
 
-uint64_t proof_attempts(const ProofClaim *claim) {
-        uint64_t attempts = 0;
+ProbeSet proof_attempts(const ProofClaim *claim) {
+        ProbeSet attempts = {0};
 
         for (unsigned i = 0; i < _PROBES; i++) {
                 if (proof_defenders((Probe) i, claim))
-                        attempts |= probe_bit((Probe) i);
+                        probe_add(&attempts, (Probe) i);
         }
         return attempts;
 }
@@ -145,7 +198,7 @@ void proof_judge(const ProbeAnswer *answer, const ProofClaim *claim, ProofResult
                 ret_result->tried++;
                 if (answer->outcomes[i] > 0) {
                         ret_result->stopped++;
-                        if (i != PROBE_INHERITED_DESCRIPTOR)
+                        if (defences[i].any != LAYERS_ALL)
                                 ret_result->proven |= defenders;
                 } else if (ret_result->holds) {
                         ret_result->holds = false;

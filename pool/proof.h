@@ -11,8 +11,17 @@
 #include "wire/layers.h"
 #include "wire/probe.h"
 
+/* Who tries. Each has the ways of the one before it, and more. */
+typedef enum ProofSubject {
+        PROOF_OF_RUNS,     /* a worker for runs without a session */
+        PROOF_OF_SESSIONS, /* one of a session */
+        PROOF_OF_COPIES,   /* a copy of that one */
+        _PROOFS,
+} ProofSubject;
+
 /* What is claimed to hold a worker. */
 typedef struct ProofClaim {
+        ProofSubject subject;
         LayerMask layers;
         int landlock_abi;  /* what a Landlock can do */
         bool subprocesses; /* the template allows new programs and processes */
@@ -28,7 +37,7 @@ typedef struct ProofResult {
 /* The layers of the claim of which any one must stop that attempt. 0: nothing promises to. */
 LayerMask proof_defenders(Probe probe, const ProofClaim *claim);
 
-/* Those that something promises to stop, by probe_bit(). */
-uint64_t proof_attempts(const ProofClaim *claim);
+/* Those that something promises to stop. */
+ProbeSet proof_attempts(const ProofClaim *claim);
 
 void proof_judge(const ProbeAnswer *answer, const ProofClaim *claim, ProofResult *ret_result);

@@ -58,7 +58,7 @@ void slot_release(Slot *slot) {
         timer_clear(&pool->timers, &slot->timer);
         /* That a session cannot be copied is its own affair. */
         if (!slot->was_ready && !slot->is_unwanted && slot->worker.pid > 0 && !slot->host)
-                spares_worker_failed(template);
+                slot_has_failed(slot);
         worker_close(&slot->worker);
         slot_forget_run(slot);
         if (template->config->subprocesses && !(template->layers & layer_bit(LAYER_PID_NAMESPACE)))
@@ -96,7 +96,7 @@ void slot_leave(Slot *slot, bool was_killed) {
         bool by_us = slot->state == SLOT_RETIRING;
 
         if (!slot->was_ready && !slot->is_unwanted && !slot->host)
-                spares_worker_failed(slot->template);
+                slot_has_failed(slot);
         worker_close(&slot->worker);
         if (slot->template->ends_cells && !by_us)
                 slot_move(slot, slot->state == SLOT_BUSY ? SLOT_EV_END : SLOT_EV_RETIRE);

@@ -78,13 +78,15 @@ void session_set_place(Session *session, Place *place) {
 }
 
 /* Returns POOL_OK, or why there cannot be one more. */
-static int make_room(Pool *pool) {
+static int make_room(Pool *pool, const Template *template) {
         if (pool->draining)
                 return POOL_E_DRAINING;
         if (!pool->sessions.is_open)
                 return SESSION_E_TOO_MANY;
         if (pool_disk_is_short(pool, 0))
                 return SESSION_E_NO_DISK;
+        if (template->canary.sessions_broken)
+                return SESSION_E_UNPROVEN;
         while (pool->sessions.n >= pool->config.sessions_max) {
                 if (!sessions_evict_one(pool))
                         return SESSION_E_TOO_MANY;
@@ -100,7 +102,7 @@ int session_prepare(Pool *pool, const SessionOptions *options, Session **ret_ses
         assert(options->id.size == 0 || !session_id_problem(options->id));
         if (options->id.size > 0 && session_find(pool, options->space, options->id))
                 return SESSION_E_EXISTS;
-        r = make_room(pool);
+        r = make_room(pool, &pool->templates[options->template]);
         if (r != POOL_OK)
                 return r;
         session = session_new(pool, &pool->templates[options->template]);

@@ -67,6 +67,7 @@ typedef struct SessionOptions {
 /* What only sessions can answer; besides POOL_OK and those of pool.h. */
 enum {
         SESSION_E_EXISTS = 100, /* 409 */
+        SESSION_E_UNPROVEN,     /* 503: a canary has shown that they are not kept in here */
         SESSION_E_TOO_MANY,     /* 503 with Retry-After; nothing may be evicted */
         SESSION_E_QUEUE_FULL,   /* 429 with Retry-After: too many runs of this session wait */
         SESSION_E_BUSY,         /* 409: cannot be done while a run is under way */

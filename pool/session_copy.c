@@ -84,28 +84,23 @@ void fork_close_copy(Fork *fork) {
         copy_close(&fork->copy, &fork->host->listener);
 }
 
-int fork_order_copy(Fork *fork) {
+int fork_order_into(Fork *fork, Slot *guest) {
         Pool *pool = fork->pool;
-        Slot *slot = fork->source_slot, *guest;
+        Slot *slot = fork->source_slot;
+        const Place *place = guest->place;
         char directory[160] = "";
         CopyOrder order = {
                 .source = slot->worker.pid,
                 .source_control_fd = slot->worker.control_fd,
                 .listener = &fork->host->listener,
-                .member = fork->target->place->member.number,
-                .folder = place_folder(fork->target->place),
+                .member = place->member.number,
+                .folder = place_folder(place),
                 .directory = directory,
         };
         int r;
 
-        guest = session_take_guest(fork->target, fork->host);
-        fork->waits = !guest;
-        if (!guest) {
-                timer_set(&pool->timers, &slot->timer, clock_now_ns() + COPY_TIMEOUT_NS);
-                return 0;
-        }
         if (!slot->template->has_cell_folders)
-                home_path(&pool->sessions.homes, &fork->target->place->shared->home, directory,
+                home_path(&pool->sessions.homes, &place->shared->home, directory,
                           sizeof(directory));
         guest->generation = slot->generation;
         r = copy_order(&fork->copy, &order);
@@ -120,6 +115,16 @@ int fork_order_copy(Fork *fork) {
         fork->has_process = fork->is_late = false;
         fork->source_error = 0;
         timer_set(&pool->timers, &slot->timer, clock_now_ns() + COPY_TIMEOUT_NS);
+        return 0;
+}
+
+int fork_order_copy(Fork *fork) {
+        Slot *guest = session_take_guest(fork->target, fork->host);
+
+        fork->waits = !guest;
+        if (guest)
+                return fork_order_into(fork, guest);
+        timer_set(&fork->pool->timers, &fork->source_slot->timer, clock_now_ns() + COPY_TIMEOUT_NS);
         return 0;
 }
 
@@ -180,10 +185,23 @@ static int take_process(Fork *fork, Slot *slot, pid_t pid) {
         return r;
 }
 
-static Fork *fork_of_target(const Slot *slot) {
-        Fork *fork = slot->session ? slot->session->fork : NULL;
+/* Under way, of its worker or to it. */
+static Fork *fork_of(const Slot *slot) {
+        if (slot->trial)
+                return slot->template->canary.fork;
+        return slot->session ? slot->session->fork : NULL;
+}
 
-        return fork && fork->target == slot->session ? fork : NULL;
+static Fork *fork_of_source(const Slot *slot) {
+        Fork *fork = fork_of(slot);
+
+        return fork && fork->source_slot == slot ? fork : NULL;
+}
+
+static Fork *fork_of_target(const Slot *slot) {
+        Fork *fork = fork_of(slot);
+
+        return fork && fork->source_slot != slot && fork->target == slot->session ? fork : NULL;
 }
 
 /* On the socket of a copy that has no process yet. */
@@ -226,7 +244,7 @@ static void take_listener(Slot *slot, int fd) {
 /* It says what it has to in answer to what it has been asked, and once. Whatever else comes is its
  * code's. */
 static bool hear_worker(Slot *slot, ControlNews *news) {
-        Fork *fork = slot->session ? slot->session->fork : NULL;
+        Fork *fork = fork_of_source(slot);
         bool is_introduced = slot->worker.control_is_introduced || slot->host;
 
         if (news->kind == CONTROL_LISTENER && news->sender == slot->worker.pid && !is_introduced) {
@@ -235,7 +253,7 @@ static bool hear_worker(Slot *slot, ControlNews *news) {
                 return true;
         }
         close_fd(&news->fd);
-        if (news->kind != CONTROL_FORKED || !fork || fork->source_slot != slot || !fork->is_ordered)
+        if (news->kind != CONTROL_FORKED || !fork || !fork->is_ordered)
                 return false;
         fork->is_ordered = false;
         fork->source_error = news->error;
@@ -272,9 +290,9 @@ void session_on_listener(Slot *slot) {
 }
 
 void session_fork_on_deadline(Slot *slot) {
-        Fork *fork = slot->session ? slot->session->fork : NULL;
+        Fork *fork = fork_of_source(slot);
 
-        if (fork && fork->source_slot == slot)
+        if (fork)
                 fork->is_late = true;
         else
                 slot_move(slot, SLOT_EV_DEADLINE);

@@ -8,7 +8,7 @@ typedef enum ForkPhase { FORK_FILES, FORK_PROCESS } ForkPhase;
 struct Fork {
         Fork *next;
         Pool *pool;
-        Session *source, *target; /* NULL: it has ended, or lost its process */
+        Session *source, *target; /* NULL: it has ended, or lost its process; of a canary: none */
         ForkCallback callback;
         ForkPhase phase;
         bool has_files;
@@ -27,6 +27,8 @@ struct Fork {
 _must_check_ int fork_start_files(Fork *fork);
 /* Tells the source to copy its process, or waits for a slot. As session_fork(). */
 _must_check_ int fork_order_copy(Fork *fork);
+/* … into that slot, which has its place and its host. */
+_must_check_ int fork_order_into(Fork *fork, Slot *guest);
 /* A process may be about that has not said who it is. */
 bool fork_is_unnamed(const Fork *fork);
 void fork_close_copy(Fork *fork);

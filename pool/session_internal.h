@@ -196,6 +196,11 @@ void session_want_no_more(Session *session);
 void session_detach(Session *session);
 /* The slot's worker has gone. */
 void session_slot_release(Slot *slot);
+/* Takes a canary's slot for a process with that place, in the cell of its host, or in one of its
+ * own (NULL). */
+_must_check_ int session_slot_occupy(Slot *slot, Place *place, Slot *host);
+/* It has no process, and is not to get one for its place. */
+void session_slot_drop(Slot *slot);
 /* It is not wanted any more, and has no process; its cell is there, or not. */
 void session_slot_give_up(Slot *slot);
 /* Its cell has gone, or a guest of it. */

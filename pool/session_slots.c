@@ -48,6 +48,19 @@ static void end_a_spare(Pool *pool) {
                 slot_move(spare, SLOT_EV_RETIRE);
 }
 
+int session_slot_occupy(Slot *slot, Place *place, Slot *host) {
+        int r = prepare_cgroup(slot);
+
+        if (r < 0)
+                return r;
+        slot->uid = place->shared->home.uid;
+        slot->place = place_use(place);
+        slot->host = host;
+        if (host)
+                host->n_guests++;
+        return 0;
+}
+
 /* NULL: all slots are in use. */
 static Slot *take_slot(Template *template, Place *place) {
         Pool *pool = template->pool;
@@ -58,12 +71,10 @@ static Slot *take_slot(Template *template, Place *place) {
                 return NULL;
         }
         slot->template = template;
-        if (prepare_cgroup(slot) < 0)
+        if (session_slot_occupy(slot, place, NULL) < 0)
                 return NULL;
         slot_list_remove(&pool->free_slots, slot);
         slot->is_free = false;
-        slot->uid = place->shared->home.uid;
-        slot->place = place_use(place);
         slot_list_push(&template->sessions.empty, slot);
         template->sessions.n_states[SLOT_EMPTY]++;
         return slot;
@@ -87,9 +98,11 @@ void session_slot_try_free(Slot *slot) {
         if (!slot->of_sessions || slot->is_free || slot->state != SLOT_EMPTY || slot->place ||
             slot->n_guests > 0 || slot->cell.state != CELL_ABSENT)
                 return;
+        fork_listener_close(&slot->listener);
+        if (slot->trial)
+                return;
         slot_list_remove(&template->sessions.empty, slot);
         template->sessions.n_states[SLOT_EMPTY]--;
-        fork_listener_close(&slot->listener);
         slot->is_free = true;
         slot_list_push(&template->pool->free_slots, slot);
 }
@@ -114,7 +127,7 @@ void session_slot_release(Slot *slot) {
 }
 
 /* Before any process was made for it, or after its place is of no use. */
-static void give_up_empty(Slot *slot) {
+void session_slot_drop(Slot *slot) {
         slot->is_given_up = true;
         session_slot_give_up(slot);
 }
@@ -171,7 +184,7 @@ void session_detach(Session *session) {
         session_end_interrupt(slot);
         switch (slot->state) {
         case SLOT_EMPTY:
-                give_up_empty(slot);
+                session_slot_drop(slot);
                 break;
         case SLOT_BUSY:
                 /* It is answered in the next turn, with what it has written. */

@@ -59,6 +59,7 @@ static const SlotMove moves[_SLOT_STATES][_SLOT_EVENTS] =
                         {
                                 [SLOT_EV_ASSIGN] = {SLOT_BUSY, SLOT_SEND_RUN},
                                 [SLOT_EV_FORK] = {SLOT_FORKING, SLOT_SEND_FORK},
+                                [SLOT_EV_PROBE] = {SLOT_PROBING, SLOT_SEND_PROBE},
                                 [SLOT_EV_VIOLATION] = {SLOT_RETIRING, SLOT_KILL},
                                 [SLOT_EV_DEADLINE] = {SLOT_RETIRING, SLOT_KILL},
                                 [SLOT_EV_RETIRE] = {SLOT_RETIRING, SLOT_KILL},

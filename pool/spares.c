@@ -17,6 +17,8 @@
 /* Commands a zygote may have before it: one that it works at, and one so that it need not wait. */
 #define OUTSTANDING_MAX 2
 
+#define SPAWN_RETRY_NS (100 * NS_PER_MS)
+
 void slot_list_push(SlotList *list, Slot *slot) {
         slot->next = list->first;
         list->first = slot;
@@ -189,9 +191,26 @@ static void add_place(const Slot *slot, SpawnCommand *command, int fds[_SPAWN_FD
         }
 }
 
-static int spawn(Slot *slot) {
+/* Of a canary's slot: of the generation that is tried. */
+static void count_spawn(Slot *slot) {
         Template *template = slot->template;
         Pool *pool = template->pool;
+
+        slot->generation = canary_generation(slot);
+        pool->counters.workers_started++;
+        if (slot->generation != template->zygote_generation) {
+                template->next_outstanding++;
+                return;
+        }
+        template->outstanding++;
+        if (template->outstanding == 1)
+                timer_set(&pool->timers, &template->spawn_timer,
+                          clock_now_ns() + SPAWN_REPORT_TIMEOUT_NS);
+}
+
+static int spawn(Slot *slot) {
+        Template *template = slot->template;
+        Zygote *zygote = generation_zygote_of(template, canary_generation(slot));
         SpawnCommand command = spares_command(slot);
         int fds[_SPAWN_FDS];
         int r;
@@ -215,38 +234,31 @@ static int spawn(Slot *slot) {
         }
         add_place(slot, &command, fds);
         slot_add_cgroup(slot, &command, fds);
-        r = zygote_spawn(template->zygote, &command, fds);
+        r = zygote_spawn(zygote, &command, fds);
         close_child_fds(fds);
         if (r < 0) {
                 worker_close(&slot->worker);
                 return r;
         }
 
-        slot->generation = template->zygote_generation;
         slot->spawn_reported = false;
         slot->was_ready = slot->is_unwanted = false;
         slot->streams_watched = false;
         slot->request_watched = false;
         slot->worker.pid = 0;
-        template->outstanding++;
-        pool->counters.workers_started++;
-        if (template->outstanding == 1)
-                timer_set(&pool->timers, &template->spawn_timer,
-                          clock_now_ns() + SPAWN_REPORT_TIMEOUT_NS);
+        count_spawn(slot);
+        if (slot->trial)
+                canary_on_spawn(slot, &command);
         slot_move(slot, SLOT_EV_SPAWN);
         return 0;
 }
 
 /* As many as this may be out of service at once because they are old. */
 static unsigned retire_room(const Template *template) {
-        unsigned away =
-                template->runs.n_states[SLOT_EMPTY] + template->runs.n_states[SLOT_STARTING] +
-                template->runs.n_states[SLOT_RETIRING] + template->runs.n_states[SLOT_PROBING];
+        unsigned away = template->runs.n_states[SLOT_EMPTY] +
+                        template->runs.n_states[SLOT_STARTING] +
+                        template->runs.n_states[SLOT_RETIRING];
         unsigned most = (template->config->workers + 3) / 4;
-
-        /* One makes room for the canary. */
-        if (template->canary.proven != template->zygote_generation)
-                most = 1;
 
         return away < most ? most - away : 0;
 }
@@ -270,7 +282,7 @@ static void retire_old(Template *template) {
         for (int touched = 0; touched < 2; touched++)
                 retire_old_of(template, &template->runs.idle[touched], &room);
         /* Spares of sessions: when the new ones will be trusted. */
-        room = template->canary.proven == template->zygote_generation;
+        room = template->canary.sessions_proven == template->zygote_generation;
         retire_old_of(template, &template->sessions.idle[0], &room);
 }
 
@@ -285,7 +297,9 @@ static void touch(Template *template) {
         unsigned usable = template->config->workers - template->runs.n_states[SLOT_QUARANTINED];
         uint64_t now_ns;
 
-        if (template->runs.idle[1].n >= template->config->touched ||
+        /* Nor while canaries try: more depends on them. */
+        if (template->canary.generation != 0 ||
+            template->runs.idle[1].n >= template->config->touched ||
             template->runs.idle[0].n == 0 || filled < usable || pool->n_touching > 0 ||
             pool->n_busy + 1 > pool->n_cores)
                 return;
@@ -295,6 +309,41 @@ static void touch(Template *template) {
                 return;
         }
         slot_move(slot_list_first(&template->runs.idle[0]), SLOT_EV_TOUCH);
+}
+
+/* Out of descriptors or disk, or the zygote is dying: try again soon. */
+static void put_off(Pool *pool, uint64_t now_ns, uint64_t *ret_retry_ns) {
+        *ret_retry_ns = now_ns + SPAWN_RETRY_NS;
+        pool_wake_at(pool, *ret_retry_ns);
+}
+
+/* Canaries of the next generation, beside the workers of the one that serves. */
+static void spawn_ahead(Template *template) {
+        Pool *pool = template->pool;
+        uint64_t *retry_ns = &template->canary.spawn_retry_ns;
+        uint64_t now_ns = clock_now_ns();
+        Slot *slot;
+
+        while (template->next_outstanding < OUTSTANDING_MAX && !pool->sweep_wanted) {
+                slot = canary_next_slot(template);
+                if (!slot || !canary_is_ahead(slot))
+                        return;
+                if (now_ns < *retry_ns) {
+                        pool_wake_at(pool, *retry_ns);
+                        return;
+                }
+                if (spawn(slot) < 0) {
+                        put_off(pool, now_ns, retry_ns);
+                        return;
+                }
+        }
+}
+
+/* Canaries first: the others wait for what they say. */
+static Slot *choose_next(Template *template) {
+        Slot *slot = canary_next_slot(template);
+
+        return slot && !canary_is_ahead(slot) ? slot : choose_empty(template);
 }
 
 void spares_refill(Template *template) {
@@ -308,7 +357,8 @@ void spares_refill(Template *template) {
         retire_old(template);
         /* A sweep takes every unknown child for a stray, so none may be on its way meanwhile. */
         while (template->outstanding < OUTSTANDING_MAX && !pool->sweep_wanted &&
-               template->runs.empty.n + template->sessions.empty.n > 0) {
+               template->runs.empty.n + template->sessions.empty.n + template->canaries.empty.n >
+                       0) {
                 uint64_t now_ns = clock_now_ns();
                 Slot *slot;
 
@@ -316,15 +366,14 @@ void spares_refill(Template *template) {
                         pool_wake_at(pool, template->spawn_retry_ns);
                         return;
                 }
-                slot = choose_empty(template);
+                slot = choose_next(template);
                 if (!slot)
                         break;
                 if (spawn(slot) < 0) {
-                        /* Out of descriptors or disk, or the zygote is dying: try again soon. */
-                        template->spawn_retry_ns = now_ns + 100 * NS_PER_MS;
-                        pool_wake_at(pool, template->spawn_retry_ns);
+                        put_off(pool, now_ns, &template->spawn_retry_ns);
                         return;
                 }
         }
+        spawn_ahead(template);
         touch(template);
 }

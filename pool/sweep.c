@@ -106,7 +106,8 @@ void spares_sweep(Pool *pool) {
         if (pool->sessions.n_copies_unnamed > 0)
                 return;
         for (size_t i = 0; i < pool->config.n_templates; i++) {
-                if (pool->templates[i].outstanding > 0 || pool->templates[i].cells_unnamed > 0)
+                if (pool->templates[i].outstanding + pool->templates[i].next_outstanding > 0 ||
+                    pool->templates[i].cells_unnamed > 0)
                         return;
         }
         r = read_children(children, sizeof(children));

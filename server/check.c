@@ -1,9 +1,13 @@
 #include "server/check.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "kit/clock.h"
 #include "server/listen.h"
@@ -73,17 +77,36 @@ static void print_looser(const TemplateConfig *config) {
                 (void) printf("    looser: all runs may write to %s\n", config->data_path);
 }
 
+/* What sessions and their copies have tried besides. */
+static void print_sessions(const TemplateState *state) {
+        const ProbeCount *sessions = &state->probes[PROOF_OF_SESSIONS];
+        const ProbeCount *copies = &state->probes[PROOF_OF_COPIES];
+
+        if (state->sessions_broken) {
+                (void) printf("    BROKEN: %s; sessions are not served\n", state->sessions_broken);
+                return;
+        }
+        if (!state->serves_sessions)
+                return;
+        (void) printf("    sessions: %u tried, %u stopped; copies of them: ", sessions->tried,
+                      sessions->stopped);
+        if (state->copies_sessions)
+                (void) printf("%u tried, %u stopped\n", copies->tried, copies->stopped);
+        else
+                (void) printf("none can be made here\n");
+}
+
 static void print_outcome(const IsolationPlan *plan, const TemplateState *state) {
+        const ProbeCount *runs = &state->probes[PROOF_OF_RUNS];
         char obstacle[1024];
 
         if (state->broken) {
-                (void) printf("BROKEN: a worker was able to %s\n", state->broken);
+                (void) printf("BROKEN: %s was able to %s\n", state->broken_subject, state->broken);
         } else if (state->obstacle) {
                 start_shorten_failure(state->obstacle, obstacle, sizeof(obstacle));
                 (void) printf("no worker can be shut in: %s\n", obstacle);
-        } else if (state->probes_tried > 0) {
-                (void) printf("%u ways out tried, %u stopped\n", state->probes_tried,
-                              state->probes_stopped);
+        } else if (runs->tried > 0) {
+                (void) printf("%u ways out tried, %u stopped\n", runs->tried, runs->stopped);
         } else {
                 (void) printf("nothing was tried, as nothing is taken that would stop it\n");
         }
@@ -99,12 +122,13 @@ static bool print_proof(const IsolationPlan *plan, const TemplateConfig *config,
                         const TemplateState *state) {
         (void) printf("  template %s: ", config->name);
         print_outcome(plan, state);
+        print_sessions(state);
         print_names("    seen to hold: ", state->proven);
         print_names("    taken, but neither an attempt nor /proc shows it here: ",
                     state->layers & ~state->proven);
         print_looser(config);
         return !state->broken && !state->obstacle &&
-               (state->probes_tried > 0 || plan->mode != ISOLATION_STRICT);
+               (state->probes[PROOF_OF_RUNS].tried > 0 || plan->mode != ISOLATION_STRICT);
 }
 
 /* Whether it is known how this template does. */
@@ -153,28 +177,83 @@ static int prove_with(Pool *pool, const Options *options, const IsolationPlan *p
         return status;
 }
 
+/* ── Where sessions would be ── */
+
+/* Beside those of a server that may be running: a folder of its own in the state directory, which
+ * decides whether workers can pass, and who owns what. */
+typedef struct CheckState {
+        char path[PATH_MAX];
+        bool has_made_parent;
+} CheckState;
+
+static int check_state_make(const Options *options, CheckState *state) {
+        const char *parent = options->state_directory;
+
+        *state = (CheckState){.has_made_parent = mkdir(parent, 0711) == 0};
+        if ((size_t) snprintf(state->path, sizeof(state->path), "%s/check-XXXXXX", parent) >=
+                    sizeof(state->path) ||
+            !mkdtemp(state->path) || chmod(state->path, 0711) < 0) {
+                (void) printf("  sessions are not tried: a folder in %s cannot be made: %s\n",
+                              parent, strerror(errno));
+                state->path[0] = '\0';
+                return -errno;
+        }
+        return 0;
+}
+
+/* The homes are gone by now, as the pool has ended. */
+static void check_state_remove(const Options *options, const CheckState *state) {
+        static const char *const folders[] = {"/sessions/trash", "/sessions", ""};
+
+        for (size_t i = 0; i < N_ELEMENTS(folders) && state->path[0]; i++) {
+                char path[PATH_MAX + 32];
+
+                (void) snprintf(path, sizeof(path), "%s%s", state->path, folders[i]);
+                (void) rmdir(path);
+        }
+        if (state->has_made_parent)
+                (void) rmdir(options->state_directory);
+}
+
+/* ── The proof ── */
+
 /* In a real pool, by the path on which runs are made; a server's port is there to be knocked at. */
-static int prove(const Options *options, const IsolationPlan *plan) {
+static int prove_in_pool(const Options *options, const IsolationPlan *plan, unsigned sessions_max) {
         TemplateConfig templates[TEMPLATES_MAX];
         ListenerSet listeners = {0};
         Pool *pool = NULL;
-        unsigned sessions_max;
         int status = EXIT_FAILURE;
 
         for (size_t i = 0; i < options->n_templates; i++) {
                 templates[i] = options->templates[i];
                 templates[i].workers = WORKERS;
-                templates[i].touched = 0;
+                templates[i].touched = templates[i].session_spares = 0;
         }
-        (void) printf("What a worker made in this way could do:\n\n");
-        (void) fflush(stdout);
-        if (start_descriptors(options, &sessions_max) == 0 &&
-            listener_set_open("127.0.0.1:0", &listeners) == 0 &&
-            start_pool(options, templates, plan, listener_loopback_port(&listeners.of[0]), 0,
-                       &pool) == 0)
+        if (listener_set_open("127.0.0.1:0", &listeners) == 0 &&
+            start_pool(options, templates, plan, listener_loopback_port(&listeners.of[0]),
+                       sessions_max, &pool) == 0)
                 status = prove_with(pool, options, plan);
         (void) pool_free(pool);
         listener_set_close(&listeners);
+        return status;
+}
+
+static int prove(const Options *options, const IsolationPlan *plan) {
+        /* Too large for a stack. */
+        static Options with_state;
+        CheckState state = {0};
+        unsigned sessions_max;
+        int status = EXIT_FAILURE;
+
+        (void) printf("What a worker made in this way could do:\n\n");
+        (void) fflush(stdout);
+        if (start_descriptors(options, &sessions_max) < 0)
+                return status;
+        with_state = *options;
+        if (sessions_max > 0 && check_state_make(options, &state) == 0)
+                with_state.state_directory = state.path;
+        status = prove_in_pool(&with_state, plan, state.path[0] ? 1 : 0);
+        check_state_remove(options, &state);
         (void) printf("\n");
         return status;
 }

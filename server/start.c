@@ -17,6 +17,9 @@
         (DESCRIPTORS_A_WORKER +                                                                    \
          6) /* home, workspace, packages; control, listener; one for a while */
 
+/* Of each template: one, and a copy of it. */
+#define CANARIES_OF_SESSIONS 2
+
 int start_failed(const char *what, int error) {
         (void) fprintf(stderr, "hatchery: %s: %s\n", what, strerror(-error));
         return error;
@@ -76,7 +79,7 @@ static unsigned sessions_within(const Options *options, rlim_t room) {
         unsigned wanted = options->sessions.count_max;
 
         for (size_t i = 0; i < options->n_templates; i++)
-                spares += options->templates[i].session_spares;
+                spares += options->templates[i].session_spares + CANARIES_OF_SESSIONS;
         if ((wanted + spares) * DESCRIPTORS_A_SESSION <= room)
                 return wanted;
         room /= DESCRIPTORS_A_SESSION;
@@ -91,7 +94,7 @@ int start_descriptors(const Options *options, unsigned *ret_sessions_max) {
         rlim_t needed = options->connections_max + DESCRIPTORS_OF_OWN;
 
         for (size_t i = 0; i < options->n_templates; i++)
-                needed += options->templates[i].workers * DESCRIPTORS_A_WORKER;
+                needed += (options->templates[i].workers + 1) * DESCRIPTORS_A_WORKER;
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return start_failed("getrlimit", -errno);
         if (limit.rlim_max < needed) {
@@ -267,10 +270,9 @@ int start_complain_about_template(const char *name, const TemplateState *state) 
 
         if (state->broken) {
                 (void) fprintf(stderr,
-                               "hatchery: template %s: the layers taken do not hold: a worker was "
-                               "able to %s; "
-                               "hatchery check says more\n",
-                               name, state->broken);
+                               "hatchery: template %s: the layers taken do not hold: %s was able "
+                               "to %s; hatchery check says more\n",
+                               name, state->broken_subject, state->broken);
                 return EXIT_CONFIG;
         }
         if (state->obstacle) {

@@ -58,6 +58,23 @@ static void write_idle_times(JsonWriter *writer, const SessionSettings *settings
         json_end_object(writer);
 }
 
+/* Of every template. */
+static void write_proof(JsonWriter *writer, const App *app) {
+        bool served = true, copied = true;
+
+        for (unsigned i = 0; i < app->options->n_templates; i++) {
+                TemplateState state;
+
+                pool_template_state(app->pool, i, &state);
+                served = served && state.serves_sessions;
+                copied = copied && state.copies_sessions;
+        }
+        json_key(writer, "served");
+        json_boolean(writer, served);
+        json_key(writer, "copied");
+        json_boolean(writer, copied);
+}
+
 /* What holds for sessions; 0 stands for none or never, as in the options. */
 static void write_sessions(JsonWriter *writer, const App *app) {
         const SessionSettings *settings = &app->options->sessions;
@@ -67,6 +84,7 @@ static void write_sessions(JsonWriter *writer, const App *app) {
         json_begin_object(writer);
         facts_write_number(writer, "maximum", settings->count_max);
         facts_write_number(writer, "alive", counters.sessions);
+        write_proof(writer, app);
         json_key(writer, "evicts");
         json_boolean(writer, settings->evict);
         facts_write_number(writer, "queue", settings->queue_max);

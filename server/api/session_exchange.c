@@ -65,6 +65,11 @@ ErrorAnswer session_problem(const App *app, int r, const char **ret_text) {
         case SESSION_E_EXISTS:
                 *ret_text = "There is a session of this id already.";
                 return (ErrorAnswer){.status = 409, .field = "id"};
+        case SESSION_E_UNPROVEN:
+                *ret_text =
+                        "There are no sessions of this template here: the server has found that "
+                        "they would not be kept in.";
+                return (ErrorAnswer){.status = 503, .retry_after_s = later_s};
         case SESSION_E_TOO_MANY:
         case -EUSERS:
                 *ret_text = "There are as many sessions as there may be; end one, or try later.";

@@ -59,6 +59,31 @@ static const char *health_name(Health health) {
         return "unhealthy";
 }
 
+static void write_probes(JsonWriter *writer, const ProbeCount *count) {
+        facts_write_number(writer, "probes_tried", count->tried);
+        facts_write_number(writer, "probes_stopped", count->stopped);
+}
+
+static void write_proof_of_sessions(JsonWriter *writer, const TemplateState *state) {
+        json_key(writer, "sessions");
+        json_begin_object(writer);
+        json_key(writer, "served");
+        json_boolean(writer, state->serves_sessions);
+        json_key(writer, "failure");
+        if (state->sessions_broken)
+                json_literal(writer, state->sessions_broken);
+        else
+                json_null(writer);
+        write_probes(writer, &state->probes[PROOF_OF_SESSIONS]);
+        json_key(writer, "copied");
+        json_boolean(writer, state->copies_sessions);
+        json_key(writer, "copies");
+        json_begin_object(writer);
+        write_probes(writer, &state->probes[PROOF_OF_COPIES]);
+        json_end_object(writer);
+        json_end_object(writer);
+}
+
 static void write_template_state(JsonWriter *writer, const App *app, unsigned index) {
         TemplateState state;
 
@@ -87,8 +112,8 @@ static void write_template_state(JsonWriter *writer, const App *app, unsigned in
         facts_write_number(writer, "retiring", state.retiring);
         facts_write_number(writer, "queued", state.queued);
         facts_write_number(writer, "session_spares", state.session_spares);
-        facts_write_number(writer, "probes_tried", state.probes_tried);
-        facts_write_number(writer, "probes_stopped", state.probes_stopped);
+        write_probes(writer, &state.probes[PROOF_OF_RUNS]);
+        write_proof_of_sessions(writer, &state);
         facts_write_loosened(writer, &app->options->templates[index]);
         json_end_object(writer);
 }

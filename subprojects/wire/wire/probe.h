@@ -7,8 +7,12 @@
  *
  * After RESULT_PROBED, when PROBE_FORBIDDEN_CALL was asked for, it makes one system call whose
  * answer is its end (SIGSYS), which the supervisor sees in the wait status; else it exits with 0.
+ *
+ * The worker of a session (SPAWN_SESSION) is asked to try the ways that only sessions have, too,
+ * and so is a copy of it, which was made before, by the way that all copies are (wire/session.h).
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* In this order in RESULT_PROBED. Each is one attempt at something that must not work. */
@@ -58,6 +62,24 @@
         X(SET_CLOCK, "set the clock")                                                              \
         X(IO_URING, "set up an io_uring")                                                          \
         X(INHERITED_DESCRIPTOR, "use a descriptor that is none of its own")                        \
+        X(READ_OTHER_HOME, "read a file of another session")                                       \
+        X(WRITE_OTHER_HOME, "create a file in the workspace of another session")                   \
+        X(LIST_HOMES, "list the homes of sessions")                                                \
+        X(WRITE_HOME, "create a file beside the record of its session")                            \
+        X(WRITE_PACKAGES, "create a file among the packages of its session")                       \
+        X(WRITE_BESIDE_WORKSPACE, "create a file beside its workspace")                            \
+        X(COPY_UNTOLD, "copy itself without having been told to")                                  \
+        X(COPY_OTHERWISE, "make a process by a clone(2) that is almost a copy's")                  \
+        X(OWN_LISTENER, "listen to its own system calls (SECCOMP_FILTER_FLAG_NEW_LISTENER)")       \
+        X(RECEIVE_DESCRIPTOR, "receive a descriptor through a socket of its own")                  \
+        X(CONTROL_DESCRIPTOR, "send a descriptor through its control socket")                      \
+        X(READ_SOURCE, "read a file of the session that it is a copy of")                          \
+        X(WRITE_SOURCE, "create a file in the workspace of the session that it is a copy of")      \
+        X(WRITE_SOURCE_TEMPORARY, "create a temporary file of the session that it is a copy of")   \
+        X(CHANGE_MODE_SOURCE, "change the mode of a file of the session that it is a copy of")     \
+        X(SIGNAL_SOURCE, "send signal 0 to the session that it is a copy of")                      \
+        X(SOURCE_MEMORY, "open the memory of the session that it is a copy of in /proc")           \
+        X(CONTROL_UNASKED, "be heard on its control socket without having been asked")             \
         X(TRACE_SERVER, "ptrace the server")                                                       \
         X(READ_SERVER_MEMORY, "process_vm_readv from the server")                                  \
         X(TAKE_DESCRIPTOR, "pidfd_getfd from the server")                                          \
@@ -75,13 +97,20 @@ typedef enum Probe {
 #undef X
                 _PROBES
 } Probe;
-_Static_assert(_PROBES <= 64, "one bit each");
 
-static inline uint64_t probe_bit(Probe probe) {
-        return (uint64_t) 1 << probe;
+/* One bit each. */
+typedef struct ProbeSet {
+        uint64_t words[2];
+} ProbeSet;
+_Static_assert(_PROBES <= 8 * sizeof(ProbeSet), "one bit each");
+
+static inline void probe_add(ProbeSet *set, Probe probe) {
+        set->words[probe / 64] |= (uint64_t) 1 << probe % 64;
 }
 
-#define PROBES_ALL (((uint64_t) 1 << _PROBES) - 1)
+static inline bool probe_is_in(const ProbeSet *set, Probe probe) {
+        return set->words[probe / 64] >> probe % 64 & 1;
+}
 
 /* The first of those whose call ends the process when the system call filter is on; they are then
  * PROBE_SKIPPED, but for the one that is asked for by PROBE_FORBIDDEN_CALL. */
@@ -94,17 +123,21 @@ enum {
 
 typedef enum ProbeFlag {
         PROBE_FORBIDDEN_CALL = 1 << 0, /* end with the forbidden call of that number below */
+        PROBE_IN_SESSION = 1 << 1,     /* of a session; what is said of homes below is set */
+        PROBE_IN_COPY = 1 << 2,        /* besides, a copy of the first session of its home */
 } ProbeFlag;
 
 /* Body of REQUEST_PROBE. What is 0 or empty is not there to be tried. Texts end with a NUL. */
 typedef struct ProbeRequest {
-        uint64_t attempts;  /* by probe_bit() */
+        ProbeSet attempts;
         uint32_t flags;     /* of ProbeFlag */
         uint32_t forbidden; /* the Probe to end with */
         int32_t server_pid, zygote_pid, neighbour_pid;
+        int32_t source_pid;     /* a copy knows, and sets it by itself */
         uint32_t port;          /* TCP, loopback: the server listens there */
         uint32_t tasks;         /* more threads than these must not be had */
         uint32_t segment;       /* id of a System V segment of the server, plus 1 */
+        uint32_t member;        /* its number in its home */
         uint64_t memory_bytes;  /* nor more address space … */
         uint64_t file_bytes;    /* … larger files … */
         uint64_t disk_bytes;    /* … and more disk */
@@ -114,8 +147,12 @@ typedef struct ProbeRequest {
         char shared_path[212]; /* a folder of mode 0777 */
         char work_path[212];   /* the folders of all slots */
         char host_name[72];    /* as the server knows it */
+        char home_path[212];   /* of its home, as it sees it: empty in a mount namespace */
+        char homes_path[212];  /* the folder of all homes, as the server sees it */
+        char own_home[24];     /* names in there: of its own, … */
+        char other_home[24];   /* … and of another one, of a session with a file "secret" */
 } ProbeRequest;
-_Static_assert(sizeof(ProbeRequest) == 912, "no padding on the wire");
+_Static_assert(sizeof(ProbeRequest) == 1400, "no padding on the wire");
 
 /* Body of RESULT_PROBED. */
 typedef struct ProbeAnswer {

@@ -19,7 +19,10 @@ PROBES = re.findall(r"^ +X\((\w+),", HEADER, re.M)
 FIRST_FORBIDDEN = PROBES.index("TRACE_SERVER")
 FORBIDDEN = PROBES[FIRST_FORBIDDEN:]
 SUCCEEDED, SKIPPED = 0, -1
-FORBIDDEN_CALL = 1
+FORBIDDEN_CALL, IN_SESSION, IN_COPY = 1, 2, 4
+# What only sessions can try, and of that, what only copies can.
+OF_SESSIONS = set(PROBES[PROBES.index("READ_OTHER_HOME"):FIRST_FORBIDDEN])
+OF_COPIES = set(PROBES[PROBES.index("READ_SOURCE"):PROBES.index("CONTROL_UNASKED")])
 UID = 200900
 
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be kept from being root")
@@ -55,14 +58,17 @@ class Target:
 
     def request(self, attempts=PROBES, forbidden=None, **other):
         fields = {"tasks": 0, "memory_bytes": 512 << 20, "file_bytes": 64 << 20, "disk_bytes": 0, "zygote": 0,
-                  "segment": self.segment + 1 if self.segment >= 0 else 0, "server": self.server.pid, **other}
+                  "segment": self.segment + 1 if self.segment >= 0 else 0, "server": self.server.pid, "flags": 0,
+                  "member": 0, "home": "", "homes": "", "own_home": "", "other_home": "", **other}
+        wanted = sum(1 << PROBES.index(name) for name in attempts)
         return struct.pack(
-            "<QIIiiiIIIQQQ32s108s212s212s212s72s", sum(1 << PROBES.index(name) for name in attempts),
-            FORBIDDEN_CALL if forbidden else 0, PROBES.index(forbidden) if forbidden else 0, fields["server"],
-            fields["zygote"], self.neighbour.pid, self.tcp.getsockname()[1], fields["tasks"], fields["segment"],
-            fields["memory_bytes"], fields["file_bytes"], fields["disk_bytes"],
+            "<QQIIiiiiIIIIQQQ32s108s212s212s212s72s212s212s24s24s", wanted & (1 << 64) - 1, wanted >> 64,
+            fields["flags"] | (FORBIDDEN_CALL if forbidden else 0), PROBES.index(forbidden) if forbidden else 0,
+            fields["server"], fields["zygote"], self.neighbour.pid, 0, self.tcp.getsockname()[1], fields["tasks"],
+            fields["segment"], fields["member"], fields["memory_bytes"], fields["file_bytes"], fields["disk_bytes"],
             self.abstract.getsockname()[1:], str(self.folder / "socket").encode(), str(self.secret).encode(),
-            str(self.shared).encode(), str(self.work).encode(), os.uname().nodename.encode())
+            str(self.shared).encode(), str(self.work).encode(), os.uname().nodename.encode(),
+            *(fields[name].encode() for name in ("home", "homes", "own_home", "other_home")))
 
     def close(self):
         for one in (self.named, self.abstract, self.tcp):
@@ -99,7 +105,7 @@ def worked(outcomes):
 
 
 # With no layer, what an ordinary root may do: else the attempt attempts nothing.
-WORKS_FOR_ROOT = set(PROBES) - {
+WORKS_FOR_ROOT = set(PROBES) - OF_SESSIONS - {
     # Nothing of the kind is there to be used.
     "INHERITED_DESCRIPTOR",
     # No limit is set without a layer; these are asked for below.
@@ -208,7 +214,7 @@ def test_the_name_of_the_host(zygote, target):
 
 
 @pytest.mark.parametrize("change", (lambda body: body[:-1], lambda body: body + b"\0",
-                                    lambda body: body[:-72] + b"x" * 72),
+                                    lambda body: body[:-24] + b"x" * 24),
                          ids=("short", "long", "no end of a text"))
 def test_nonsense_is_refused(zygote, target, change):
     worker = zygote.spawn()
@@ -231,7 +237,7 @@ def test_in_a_cell_with_all_there_is_nothing_works(celled, target):
     worker = celled.spawn(names, tasks=20)
     outcomes, status = probe(worker, target.request(zygote=celled.zygote.process.pid, tasks=20, forbidden="MOUNT"))
     assert worked(outcomes) == set()
-    assert {name for name in PROBES if outcomes[name] == SKIPPED} == {*FORBIDDEN, "DISK_QUOTA"}
+    assert {name for name in PROBES if outcomes[name] == SKIPPED} == {*FORBIDDEN, "DISK_QUOTA", *OF_SESSIONS}
     assert status == -signal.SIGSYS
 
 

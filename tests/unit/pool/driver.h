@@ -242,8 +242,10 @@ static inline size_t count_children(void) {
 /* With one slot: the process in it. */
 static inline pid_t only_worker(void) {
         pid_t children[16], zygote = state_of_template().zygote_pid, worker = 0;
-        size_t n = list_of_cells(children, N_ELEMENTS(children), false);
+        size_t n;
 
+        /* A keeper that is dying has no command line: that of a canary's cell. */
+        drive_until((n = list_of_cells(children, N_ELEMENTS(children), false)) <= 2);
         for (size_t i = 0; i < n; i++) {
                 if (children[i] == zygote)
                         continue;

@@ -15,7 +15,7 @@ static Template *template_of(void) {
 }
 
 static void drive_until_starting(void) {
-        drive_until(template_of()->runs.n_states[SLOT_STARTING] > 0);
+        drive_until(template_of()->canaries.n_states[SLOT_STARTING] > 0);
 }
 
 static void drive_until_broken(void) {
@@ -30,8 +30,10 @@ static void test_a_generation_is_proven(void **state) {
         assert_false(pool_is_ready(driver.pool));
         drive_until(pool_is_ready(driver.pool));
         seen = state_of_template();
-        assert_true(seen.probes_tried > 0);
-        assert_int_equal(seen.probes_tried, seen.probes_stopped);
+        assert_true(seen.probes[PROOF_OF_RUNS].tried > 0);
+        assert_int_equal(seen.probes[PROOF_OF_RUNS].tried, seen.probes[PROOF_OF_RUNS].stopped);
+        assert_int_equal(seen.probes[PROOF_OF_SESSIONS].tried, 0);
+        assert_false(seen.serves_sessions);
         assert_true(seen.proven & layer_bit(LAYER_SECCOMP));
         assert_int_equal(seen.proven & ~seen.layers, 0);
         assert_null(seen.broken);
@@ -100,23 +102,75 @@ static void test_what_the_kernel_says_counts(void **state) {
         assert_null(state_of_template().broken);
 }
 
-static void test_workers_of_the_last_generation_go_on(void **state) {
-        unsigned before;
+/* Whatever comes of the next one. All three are there all the time, and the state stays ready. */
+static void test_a_generation_serves_until_the_next_is_proven(void **state) {
+        Template *template;
+        TemplateState seen;
+        pid_t zygote;
 
         driver.template.workers = 3;
         start_and_fill();
-        before = state_of_template().generation;
+        template = template_of();
+        zygote = state_of_template().zygote_pid;
         pool_reload(driver.pool);
-        drive_until(template_of()->zygote_generation > before);
         drive_until_starting();
-        template_of()->layers |= untrue;
-        drive_until_broken();
-        /* One of the three has made room for the canary. */
-        assert_true(state_of_template().idle >= 2);
+        template->layers |= untrue;
+        for (uint64_t until_ns = clock_now_ns() + PATIENCE_NS; !state_of_template().failure;) {
+                seen = state_of_template();
+                assert_true(seen.ready);
+                assert_int_equal(seen.idle, 3);
+                turn(until_ns);
+        }
+        template->layers &= ~untrue;
+        seen = state_of_template();
+        assert_true(seen.ready);
+        assert_null(seen.broken);
+        assert_non_null(strstr(seen.failure, "mountns"));
+        assert_int_equal(seen.zygote_pid, zygote);
+        assert_int_equal(template->zygote_generation, 1);
         check_it_works();
-        template_of()->layers &= ~untrue;
+
+        /* The next one is as it should be. */
+        for (uint64_t until_ns = clock_now_ns() + PATIENCE_NS; template->zygote_generation == 1;) {
+                assert_true(state_of_template().ready);
+                turn(until_ns);
+        }
+        assert_null(state_of_template().failure);
+        assert_int_not_equal(state_of_template().zygote_pid, zygote);
         drive_until(is_filled());
-        assert_null(state_of_template().broken);
+        check_it_works();
+}
+
+/* It has been proven meanwhile, or will be. */
+static void test_the_next_takes_over_when_the_serving_one_dies(void **state) {
+        Template *template;
+
+        start_and_fill();
+        template = template_of();
+        pool_reload(driver.pool);
+        drive_until_starting();
+        assert_int_equal(template->zygote_generation, 1);
+        assert_int_equal(kill(state_of_template().zygote_pid, SIGKILL), 0);
+        drive_until(template->zygote_generation == 2);
+        drive_until(is_filled());
+        assert_int_equal(state_of_template().generation, 2);
+        check_it_works();
+}
+
+static void test_a_next_one_that_dies_is_replaced(void **state) {
+        Template *template;
+
+        start_and_fill();
+        template = template_of();
+        pool_reload(driver.pool);
+        drive_until_starting();
+        assert_int_equal(kill(zygote_pid(template->next_zygote), SIGKILL), 0);
+        for (uint64_t until_ns = clock_now_ns() + PATIENCE_NS; template->zygote_generation == 1;) {
+                assert_true(state_of_template().ready);
+                turn(until_ns);
+        }
+        assert_int_equal(template->zygote_generation, 3);
+        drive_until(is_filled());
         check_it_works();
 }
 
@@ -125,8 +179,8 @@ static void test_a_canary_that_is_killed_says_nothing(void **state) {
 
         start();
         template = template_of();
-        drive_until(template->canary.slot);
-        worker_kill(&template->canary.slot->worker);
+        drive_until(template->canary.trials[PROOF_OF_RUNS].state == TRIAL_PROBING);
+        worker_kill(&template->canary.trials[PROOF_OF_RUNS].slot->worker);
         drive_until(is_filled());
         assert_null(state_of_template().broken);
         check_it_works();
@@ -134,7 +188,7 @@ static void test_a_canary_that_is_killed_says_nothing(void **state) {
 
 static void test_the_pool_may_end_while_a_canary_tries(void **state) {
         start();
-        drive_until(template_of()->canary.slot);
+        drive_until(template_of()->canary.trials[PROOF_OF_RUNS].state == TRIAL_PROBING);
 }
 
 int main(void) {
@@ -143,7 +197,9 @@ int main(void) {
                 pool_test(test_no_run_before_the_proof),
                 pool_test(test_a_generation_that_is_broken_gets_no_runs),
                 pool_test(test_what_the_kernel_says_counts),
-                pool_test(test_workers_of_the_last_generation_go_on),
+                pool_test(test_a_generation_serves_until_the_next_is_proven),
+                pool_test(test_the_next_takes_over_when_the_serving_one_dies),
+                pool_test(test_a_next_one_that_dies_is_replaced),
                 pool_test(test_a_canary_that_is_killed_says_nothing),
                 pool_test(test_the_pool_may_end_while_a_canary_tries),
         };

@@ -105,6 +105,7 @@ static void test_a_killed_maker(void **state) {
         drive_until(state_of_template().restarts == 1 && is_filled());
         check_it_works();
         drive_until(is_filled());
+        drive_until_cells(2);
         assert_int_equal(count_all_children(), 2 + 2 + 2);
 }
 
@@ -146,6 +147,7 @@ static void test_killing_under_load(void **state) {
         }
         assert_true(done > 60);
         drive_until(is_filled());
+        drive_until_cells(4);
         assert_int_equal(count_all_children(), 2 + 4 + 4);
         assert_int_equal(counters().quarantined, 0);
 }

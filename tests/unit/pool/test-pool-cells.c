@@ -182,10 +182,13 @@ static void test_a_reload_makes_all_anew(void **state) {
         need_cells();
         driver.template.workers = 3;
         start_and_fill();
+        drive_until_cells(3);
         maker = only_maker();
         assert_int_equal(list_cell_processes(before, N_ELEMENTS(before), true), 3);
         pool_reload(driver.pool);
-        drive_until(counters().workers_started >= 6 && is_filled());
+        /* Three each time, and a canary. */
+        drive_until(counters().workers_started >= 8 && is_filled());
+        drive_until_cells(3);
         assert_int_not_equal(only_maker(), maker);
         assert_int_equal(list_cell_processes(after, N_ELEMENTS(after), true), 3);
         for (unsigned i = 0; i < 9; i++)

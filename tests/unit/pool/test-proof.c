@@ -7,10 +7,25 @@
 
 #include "helpers.h"
 
-static const ProofClaim everything = {.layers = LAYERS_ALL, .landlock_abi = 7};
+/* A copy has all the ways that there are. */
+static const ProofClaim everything = {
+        .subject = PROOF_OF_COPIES, .layers = LAYERS_ALL, .landlock_abi = 7};
 
 static ProofClaim claim_of(LayerMask layers) {
         return (ProofClaim){.layers = layers, .landlock_abi = 7};
+}
+
+static ProofClaim claim_of_copies(LayerMask layers) {
+        return (ProofClaim){.subject = PROOF_OF_COPIES, .layers = layers, .landlock_abi = 7};
+}
+
+static unsigned count_attempts(const ProofClaim *claim) {
+        ProbeSet attempts = proof_attempts(claim);
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < _PROBES; i++)
+                n += probe_is_in(&attempts, (Probe) i);
+        return n;
 }
 
 static ProbeAnswer answer_of(int32_t outcome) {
@@ -29,7 +44,7 @@ static void test_with_all_layers_nothing_is_left_open(void **state) {
         ProbeAnswer answer = answer_of(EPERM);
         ProofResult result;
 
-        assert_true(proof_attempts(&everything) == PROBES_ALL);
+        assert_int_equal(count_attempts(&everything), _PROBES);
         proof_judge(&answer, &everything, &result);
         assert_true(result.holds);
         assert_int_equal(result.tried, _PROBES);
@@ -41,7 +56,7 @@ static void test_without_layers_nothing_is_claimed(void **state) {
         ProbeAnswer answer = answer_of(PROBE_SUCCEEDED);
         ProofResult result;
 
-        assert_true(proof_attempts(&claim) == 0);
+        assert_int_equal(count_attempts(&claim), 0);
         proof_judge(&answer, &claim, &result);
         assert_true(result.holds);
         assert_int_equal(result.tried, 0);
@@ -100,8 +115,8 @@ static void test_what_nobody_promises_may_work(void **state) {
 /* Only layers of the claim are named, and more layers never promise less. */
 static void test_defenders_are_of_the_claim(void **state) {
         for (unsigned layer = 0; layer < _LAYERS; layer++) {
-                ProofClaim alone = claim_of(layer_bit((Layer) layer));
-                ProofClaim without = claim_of(LAYERS_ALL & ~layer_bit((Layer) layer));
+                ProofClaim alone = claim_of_copies(layer_bit((Layer) layer));
+                ProofClaim without = claim_of_copies(LAYERS_ALL & ~layer_bit((Layer) layer));
 
                 for (unsigned i = 0; i < _PROBES; i++) {
                         LayerMask all = proof_defenders((Probe) i, &everything);
@@ -125,7 +140,7 @@ static void test_layers_that_show(void **state) {
         LayerMask seen = 0;
 
         for (unsigned i = 0; i < _PROBES; i++) {
-                if (i != PROBE_INHERITED_DESCRIPTOR)
+                if (i != PROBE_INHERITED_DESCRIPTOR && i != PROBE_CONTROL_UNASKED)
                         seen |= proof_defenders((Probe) i, &everything);
         }
         for (size_t i = 0; i < N_ELEMENTS(shown); i++)
@@ -180,6 +195,49 @@ static void test_some_layers_only_help_together(void **state) {
         assert_int_equal(proof_defenders(PROBE_NEIGHBOUR_MEMORY, &both), dumpable | capabilities);
 }
 
+/* Each subject has the ways of the one before it. */
+static void test_who_has_which_ways(void **state) {
+        static const struct {
+                Probe probe;
+                ProofSubject first;
+        } wanted[] = {
+                {PROBE_READ_SHADOW, PROOF_OF_RUNS},     {PROBE_NEW_PROCESS, PROOF_OF_RUNS},
+                {PROBE_USERFAULTFD, PROOF_OF_RUNS},     {PROBE_READ_OTHER_HOME, PROOF_OF_SESSIONS},
+                {PROBE_COPY_UNTOLD, PROOF_OF_SESSIONS}, {PROBE_CONTROL_UNASKED, PROOF_OF_SESSIONS},
+                {PROBE_READ_SOURCE, PROOF_OF_COPIES},   {PROBE_SIGNAL_SOURCE, PROOF_OF_COPIES},
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(wanted); i++) {
+                for (unsigned subject = 0; subject < _PROOFS; subject++) {
+                        ProofClaim claim = {.subject = (ProofSubject) subject,
+                                            .layers = LAYERS_ALL,
+                                            .landlock_abi = 7};
+
+                        assert_int_equal(proof_defenders(wanted[i].probe, &claim) != 0,
+                                         subject >= wanted[i].first);
+                }
+        }
+}
+
+/* They have one uid, one cell, and one view of the system. */
+static void test_what_keeps_copies_apart(void **state) {
+        LayerMask landlock = layer_bit(LAYER_LANDLOCK), filter = layer_bit(LAYER_SECCOMP);
+        ProofClaim without_both = claim_of_copies(LAYERS_ALL & ~landlock & ~filter);
+        ProofClaim session = {
+                .subject = PROOF_OF_SESSIONS, .layers = LAYERS_ALL, .landlock_abi = 7};
+
+        assert_int_equal(proof_defenders(PROBE_READ_SOURCE, &everything), landlock);
+        assert_int_equal(proof_defenders(PROBE_WRITE_SOURCE, &everything), landlock);
+        assert_int_equal(proof_defenders(PROBE_WRITE_SOURCE_TEMPORARY, &everything), landlock);
+        assert_int_equal(proof_defenders(PROBE_CHANGE_MODE_SOURCE, &everything), filter);
+        assert_int_equal(proof_defenders(PROBE_SIGNAL_SOURCE, &everything), landlock | filter);
+        assert_int_equal(proof_defenders(PROBE_SIGNAL_SOURCE, &without_both), 0);
+        assert_int_equal(proof_defenders(PROBE_WRITE_BESIDE_WORKSPACE, &everything),
+                         landlock | layer_bit(LAYER_UID));
+        assert_int_equal(proof_defenders(PROBE_WRITE_BESIDE_WORKSPACE, &session),
+                         layer_bit(LAYER_UID));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_with_all_layers_nothing_is_left_open),
@@ -193,6 +251,8 @@ int main(void) {
                 cmocka_unit_test(test_processes_of_ones_own),
                 cmocka_unit_test(test_landlock_keeps_in_what_its_version_can),
                 cmocka_unit_test(test_some_layers_only_help_together),
+                cmocka_unit_test(test_who_has_which_ways),
+                cmocka_unit_test(test_what_keeps_copies_apart),
         };
 
         return cmocka_run_group_tests_name("pool/proof", tests, NULL, NULL);

@@ -139,7 +139,7 @@ static void check_start(SlotState state, SlotEvent event, SlotMove move) {
 }
 
 static void check_canary(SlotState state, SlotEvent event, SlotMove move) {
-        bool probes = state == SLOT_IDLE && event == SLOT_EV_PROBE;
+        bool probes = (state == SLOT_IDLE || state == SLOT_HELD) && event == SLOT_EV_PROBE;
         bool answers_probe = state == SLOT_PROBING && event == SLOT_EV_PROBED;
 
         assert_int_equal(move.next == SLOT_PROBING, probes || answers_probe);
