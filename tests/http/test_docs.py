@@ -19,7 +19,8 @@ BASE = "http://127.0.0.1:8000"
 # Numbers that differ from run to run, by their place in a document; "*" is one member or index.
 VOLATILE = [pattern.split(".") for pattern in (
     "usage.wall_ms", "usage.cpu_ms", "usage.peak_memory_kb", "usage.queue_ms", "execution_time",
-    "uptime_s", "connections", "requests", "pool.templates.*.*", "pool.counters.*", "pool.counters.runs.*",
+    "uptime_s", "connections", "requests", "pool.templates.*.*",
+    "pool.templates.*.sessions.*", "pool.templates.*.sessions.copies.*", "pool.counters.*", "pool.counters.runs.*",
     # A session's own; "^" is the beginning.
     "^.idle_ms", "^.expires_in_ms", "^.runs", "^.memory_kb", "^.cpu_ms", "^.disk_bytes", "session.run",
     "sessions.alive",
