@@ -233,21 +233,36 @@ static void ask_runs(Template *template) {
         slot_move(trial->slot, SLOT_EV_PROBE);
 }
 
-void canary_check(Template *template) {
+/* Returns false when the generation has been refused. */
+static bool judge_all(Template *template) {
         Canary *canary = &template->canary;
+        unsigned wanted = canary->generation;
+
+        for (unsigned i = 0; i < _PROOFS; i++) {
+                Trial *trial = &canary->trials[i];
+
+                /* What gets out of a run, a session gets out of, too: that is said of runs. */
+                if (is_of_sessions(trial) && !is_decided(&canary->trials[PROOF_OF_RUNS]))
+                        break;
+                if (trial->state == TRIAL_ENDED)
+                        judge(template, trial);
+                if (wanted_generation(template) != wanted)
+                        return false;
+        }
+        for (unsigned i = 0; i < _PROOFS; i++) {
+                look_for_losses(template, &canary->trials[i]);
+                if (wanted_generation(template) != wanted)
+                        return false;
+        }
+        return true;
+}
+
+void canary_check(Template *template) {
         unsigned wanted = wanted_generation(template);
 
-        if (wanted != canary->generation)
+        if (wanted != template->canary.generation)
                 begin(template, wanted);
-        for (unsigned i = 0; i < _PROOFS && canary->generation != 0; i++) {
-                if (canary->trials[i].state == TRIAL_ENDED)
-                        judge(template, &canary->trials[i]);
-                look_for_losses(template, &canary->trials[i]);
-                /* It may have been refused. */
-                if (wanted_generation(template) != wanted)
-                        return;
-        }
-        if (wanted == 0)
+        if (wanted == 0 || !judge_all(template))
                 return;
         ask_runs(template);
         canary_advance_sessions(template);
