@@ -135,6 +135,7 @@ static void test_output_is_joined(void **state) {
         result.output[RUN_STDERR] = output_of("err");
         result.displays = displays;
         result.n_displays = 2;
+        result.displays_before_value = 2;
         assert_answer(&result, 200, "{\"output\":\"out\\n\\nerr\\nshown\\n2\"}");
 }
 
