@@ -47,14 +47,11 @@ def test_its_process_in_a_run(server, number):
     with OwnSession(server) as session:
         session.ok("open('kept', 'w').write('file')")
         pid = session.pid()
-        runs = []
-        thread = threading.Thread(target=lambda: runs.append(session.run("print('before', flush=True); import time; time.sleep(60)")))
-        thread.start()
-        eventually(lambda: session.inspect()["state"] == "busy", 5, "it runs")
+        run = begun(session, "import time; time.sleep(60)")
         os.kill(pid, number)
-        thread.join(30)
-        assert (runs[0]["status"], runs[0]["signal"]) == ("crashed", number), runs
-        assert runs[0]["session"]["state"] == "lost" and runs[0]["session"]["lost"]
+        done = run.ended()
+        assert (done["status"], done["signal"]) == ("crashed", number), done
+        assert done["session"]["state"] == "lost" and done["session"]["lost"]
         lost_and_found(session)
 
 
