@@ -150,7 +150,9 @@ class Container:
         listed = {line.split()[-1]: int(line.split()[4]) for line in answer["workspace_files"] if line.startswith("-")}
         if not first and not self.model.files.keys() <= listed.keys():
             self.client.account.add("gone")
-            self.model = Model(self.client.account, forgets=True)
+            # The run has written its file in the new one, under a name that is taken from now on.
+            serial, self.model = self.model.serial, Model(self.client.account, forgets=True)
+            self.model.serial = serial
             first = True
         if first:
             left = [name for name in listed if name.startswith("born-")]
