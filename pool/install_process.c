@@ -14,6 +14,7 @@
 #include "kit/error.h"
 #include "kit/log.h"
 #include "pool/install_internal.h"
+#include "pool/measure.h"
 
 #define TICK_NS (500 * NS_PER_MS)
 /* Address space: Python, pip, and the largest file, which pip holds in memory a few times over. */
@@ -360,26 +361,33 @@ static bool overruns_disk(Install *install) {
                answer - 1 > STAGED_FACTOR * installer->config.packages_bytes_max;
 }
 
+static void fail_by_disk(Install *install) {
+        install_fail(install, INSTALL_TOO_LARGE,
+                     "The installation takes more disk than it may, or has more than %u files; a "
+                     "session's packages may take %llu MB (packages_mb).",
+                     MEASURE_ENTRIES_MAX,
+                     (unsigned long long) install->installer->config.packages_bytes_max >> 20);
+}
+
 void install_process_on_timer(Install *install, uint64_t now_ns) {
+        bool is_late = now_ns >= install->deadline_ns;
         char limit[64];
 
         if (install->step != INSTALL_RUNS)
                 return;
-        if (now_ns >= install->deadline_ns && is_all_unpacked(install)) {
-                go_without_bytecode(install, "it takes too long");
-        } else if (now_ns >= install->deadline_ns) {
-                (void) snprintf(limit, sizeof(limit), "%llu ms (install_timeout_ms)",
-                                (unsigned long long) install->installer->config.timeout_ms);
-                fail_by_time(install, limit);
-                install_process_kill(install);
-        } else if (overruns_disk(install)) {
-                install_fail(install, INSTALL_TOO_LARGE,
-                             "The installation takes more disk than it may; a session's packages "
-                             "may take %llu MB (packages_mb).",
-                             (unsigned long long) install->installer->config.packages_bytes_max >>
-                                     20);
-                install_process_kill(install);
-        } else {
+        if (!is_late && !overruns_disk(install)) {
                 set_timer(install, now_ns);
+                return;
         }
+        if (is_all_unpacked(install)) {
+                go_without_bytecode(install, is_late ? "it takes too long" : "it takes too much");
+                return;
+        }
+        (void) snprintf(limit, sizeof(limit), "%llu ms (install_timeout_ms)",
+                        (unsigned long long) install->installer->config.timeout_ms);
+        if (is_late)
+                fail_by_time(install, limit);
+        else
+                fail_by_disk(install);
+        install_process_kill(install);
 }

@@ -42,6 +42,14 @@ def install(*names, version="1.0"):
     return {number: unpack(number, name, version) for number, name in enumerate(names) if wanted[number]}
 
 
+def grow():
+    with open(f"{staging}/tmp/file", "wb") as file:
+        while True:
+            file.write(bytes(1 << 20))
+            file.flush()
+            time.sleep(0.005)
+
+
 def finish(folders):
     for number in folders:
         send(UNPACKED, number)
@@ -94,11 +102,7 @@ elif what == "big":
     unpack(0, "big", size=3 << 20)
     finish([0])
 elif what == "growing":
-    with open(f"{staging}/tmp/file", "wb") as file:
-        while True:
-            file.write(bytes(1 << 20))
-            file.flush()
-            time.sleep(0.005)
+    grow()
 elif what == "fails":
     send(FAILED, 4, "The package index cannot be used: it sleeps.")
 elif what == "talks":
@@ -110,13 +114,15 @@ elif what == "hangs":
 elif what == "hangs-unpacking":
     install("good")
     time.sleep(60)
-elif what in ("dies-compiling", "hangs-compiling", "fails-compiling"):
+elif what in ("dies-compiling", "hangs-compiling", "fails-compiling", "grows-compiling"):
     for number in install(what):
         send(UNPACKED, number)
     if what == "dies-compiling":
         os.kill(os.getpid(), 11)
     elif what == "fails-compiling":
         send(FAILED, 1, "Something is wrong.")
+    elif what == "grows-compiling":
+        grow()
     time.sleep(60)
 elif what == "dies":
     os.kill(os.getpid(), 9)

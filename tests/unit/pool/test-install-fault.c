@@ -75,6 +75,8 @@ static void test_time_is_up(void **state) {
 }
 
 static void test_byte_code_is_not_needed(void **state) {
+        expect("grows-compiling", INSTALL_DONE, "");
+        assert_true(exists(&sessions[0], "grows-compiling/__init__.py"));
         installer = installer_free(installer);
         config.timeout_ms = 2000;
         make_installer();
