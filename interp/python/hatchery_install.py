@@ -31,6 +31,7 @@ NAME_SHOWN_MAX = 80
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,127}")
+ADDRESS = re.compile(r"(?:https?|file)://\S*/")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -72,6 +73,8 @@ class Output(io.TextIOBase):
         return True
 
     def write(self, text):
+        # Which index it is, and where, is the operator's business; the names of files stay.
+        text = ADDRESS.sub("", text)
         self.said += len(text)
         self.tail = (self.tail + text)[-TAIL_MAX:]
         if self.said <= SAID_MAX:

@@ -29,7 +29,8 @@ def index():
         one.add("bomb", content=bomb("bomb", 4 << 20, 40))
         one.add("one-bomb", content=bomb("one_bomb", 200 << 20, 1))
         one.add("deep", content=wheel("deep", entries=[(entry("d/" * 80 + "deep.py"), b"x = 1\n")]))
-        one.add("entries", content=wheel("entries", entries=[(entry("twice.py"), b"x = 1\n"), (entry("twice.py"), b"x = 2\n")]))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            one.add("entries", content=wheel("entries", entries=[(entry("twice.py"), b"x = 1\n"), (entry("twice.py"), b"x = 2\n")]))
         code = "import os; os.environ['STARTED'] = '1'"
         one.add("startup", files={
             "zz.pth": code + "\n", "sitecustomize.py": code + "\n", "usercustomize.py": code + "\n", "numpy/__init__.py": code + "\n",

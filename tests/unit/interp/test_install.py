@@ -27,6 +27,9 @@ def test_a_wheel_and_what_it_needs(index, install):
         assert {f"{name}.py", f"{name}-{version}.dist-info/METADATA", f"{name}-{version}.dist-info/RECORD"} <= one.files(number)
         assert not any("direct_url" in path for path in one.files(number))
     assert "Would install" in one.said
+    # Of the index there is nothing in it.
+    assert "Downloading tea-1.0-py3-none-any.whl" in one.said
+    assert "127.0.0.1" not in one.said and "://" not in one.said
     assert len(index.downloads()) == 2
 
 
