@@ -155,6 +155,15 @@ static void write_end(JsonWriter *writer, const RunResult *result) {
         }
 }
 
+static void write_output_note(JsonWriter *writer, const char *text) {
+        begin_output(writer, "stream");
+        json_key(writer, "name");
+        json_literal(writer, "stderr");
+        json_key(writer, "text");
+        json_literal(writer, text);
+        json_end_object(writer);
+}
+
 static void write_outputs(JsonWriter *writer, const RunResult *result) {
         RunOrder order = order_of(result);
         RunPiece piece;
@@ -179,16 +188,9 @@ static void write_outputs(JsonWriter *writer, const RunResult *result) {
                         break;
                 }
         }
+        if (result->displays_truncated)
+                write_output_note(writer, "[" ANSWER_DISPLAYS_LEFT_OUT "]\n");
         write_end(writer, result);
-}
-
-static void write_output_note(JsonWriter *writer, const char *text) {
-        begin_output(writer, "stream");
-        json_key(writer, "name");
-        json_literal(writer, "stderr");
-        json_key(writer, "text");
-        json_literal(writer, text);
-        json_end_object(writer);
 }
 
 /* ── Cells ── */

@@ -29,6 +29,10 @@ const char *answer_verdict_type(RunStatus status);
 #define ANSWER_MARKER_MAX 64
 Slice answer_marker(const RunOutput *output, char *ret_text, size_t size);
 
+/* What stands where displays were dropped, for readers of text: RunResult.displays_truncated. */
+#define ANSWER_DISPLAYS_LEFT_OUT                                                                   \
+        "\u2026 further displays are left out: they were too many, or too large \u2026"
+
 /* Makes the JSON from offset on one line for every reader: a raw line break, which can only stand
  * between tokens, becomes a space, and U+0085, U+2028 and U+2029, at which Python's
  * str.splitlines() breaks too, become escapes. A worker may have put any of them there to end an

@@ -5,6 +5,7 @@
 #include "jsontext/write.h"
 #include "pool/order.h"
 #include "pool/session.h"
+#include "server/api/encode.h"
 #include "server/api/plain_text.h"
 #include "server/api/validation.h"
 #include "server/respond.h"
@@ -37,6 +38,13 @@ static int append_document(Buffer *out, Slice document) {
         return r < 0 ? r : append_piece(out, &piece);
 }
 
+static int append_literal(Buffer *out, const char *text) {
+        _cleanup_(buffer_done) Buffer piece = BUFFER_INIT(0);
+        int r = buffer_append(&piece, text, strlen(text));
+
+        return r < 0 ? r : append_piece(out, &piece);
+}
+
 static int gather(const RunResult *result, Buffer *out) {
         RunOrder order = order_of(result);
         RunPiece piece;
@@ -45,6 +53,8 @@ static int gather(const RunResult *result, Buffer *out) {
         while (r == 0 && order_next(&order, &piece))
                 r = piece.kind == PIECE_OUTPUT ? append_stream(out, &piece.output)
                                                : append_document(out, piece.document);
+        if (r == 0 && result->displays_truncated)
+                r = append_literal(out, "[" ANSWER_DISPLAYS_LEFT_OUT "]");
         return r;
 }
 

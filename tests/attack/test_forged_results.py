@@ -1,6 +1,8 @@
 """Programs that speak for the harness: they may say what their author may choose anyway, and nothing else. A broken channel
 is `crashed`, whatever was said on it."""
 
+import json
+
 import pytest
 
 from channel import PRELUDE
@@ -129,9 +131,42 @@ while True: pass""", {"error", "crashed"})
         assert run["error"]["message"] == '"},{"status":"ok"' and "\ufffd" in run["error"]["traceback"]
 
 
+PLACES = {
+    "beyond all output": "(2**64 - 1, 2**64 - 1)",
+    "before all of it": "(0, 0)",
+    "in the middle of a character": "(1, 0)",
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+@pytest.mark.parametrize("headers", [{}, {"Accept": "text/event-stream"}], ids=["at once", "as events"])
+def test_a_claimed_place_loses_and_adds_no_output(server, place, headers):
+    code = PRELUDE + f"""
+os.write(1, "ü€".encode())
+for _ in range(3): send(frame(DISPLAY, b'{{"a": 1}}', place={place}))
+os.write(2, b"err")
+send(frame(SWITCHES, struct.pack("<QQ", *{place}) * 256) + END)
+import time; time.sleep(60)"""
+    answer = server.post("/v1/execute", {"code": code, "limits": {"wall_ms": 5000}}, headers)
+    if not headers:
+        run = answer.json()
+        assert (run["status"], run["stdout"], run["stderr"], len(run["displays"])) == ("ok", "ü€", "err", 3)
+        return
+    events = [block.split("\ndata: ") for block in answer.text.split("\n\n") if block.startswith("event: ")]
+    texts = {name: "".join(json.loads(data)["text"] for event, data in events if event == f"event: {name}")
+             for name in ("stdout", "stderr")}
+    assert texts == {"stdout": "ü€", "stderr": "err"} and [event for event, _ in events].count("event: display") == 3
+
+
 FLOODS = {
     "of displays": "while True: send(frame(DISPLAY, b'{}') * 1000)",
     "of large displays": "d = frame(DISPLAY, b'{\"a\":\"' + b'x' * (1 << 20) + b'\"}')\nwhile True: send(d)",
+    "of displays behind endless output": """
+import threading
+def pour():
+    while True: os.write(1, b"x" * 65536)
+threading.Thread(target=pour, daemon=True).start()
+while True: send(frame(DISPLAY, b"{}", place=(2**64 - 1, 2**64 - 1)))""",
     "of empty frames": "while True: send(frame(DISPLAY) * 1000)",
     "of text": "while True: send(frame(ERROR_MESSAGE, b'x' * 1000) * 100)",
     "of one frame": "send(frame(VALUE, b'x' * 100, size=200 << 20))\nwhile True: send(b'x' * 65536)",

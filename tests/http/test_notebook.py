@@ -1,5 +1,6 @@
 """The notebook of a session: what is in it, that its readers take it, how it survives, and how it stays bounded."""
 
+import base64
 import json
 import os
 import random
@@ -84,6 +85,40 @@ def test_each_kind_of_output(server):
         assert (ended["ename"], ended["evalue"]) == ("SystemExit", "4")
         late, = outputs(session, "while True: pass", limits={"wall_ms": 100})
         assert late["ename"] == "Timeout" and "100 ms" in late["evalue"]
+
+
+def test_a_figure_is_a_picture(server):
+    with made(server) as session:
+        figure, = outputs(session, "import matplotlib.pyplot as plt\nplt.plot([1, 2]);")
+        picture = base64.b64decode(figure["data"]["image/png"], validate=True)
+        assert picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.endswith(b"IEND\xaeB`\x82")
+
+
+def test_a_traceback_is_plain_lines(server):
+    with made(server) as session:
+        session.run("def f():\n    return 1 / 0")
+        error, = outputs(session, "f()")
+        assert len(error["traceback"]) > 3 and not any("\x1b" in line or "\n" in line for line in error["traceback"])
+        assert "    return 1 / 0" in error["traceback"]
+
+
+def test_displays_that_are_dropped_are_told(server):
+    with made(server) as session:
+        shown = outputs(session, "for i in range(70): display(i)\n'the value'")
+        assert [one["output_type"] for one in shown] == ["display_data"] * 64 + ["execute_result", "stream"]
+        assert "further displays are left out" in shown[-1]["text"]
+
+
+def test_numbers_go_on(server):
+    """With the session, whatever becomes of its interpreter."""
+    with made(server) as session:
+        session.run("x = 1")
+        session.reset()
+        session.run("import os; os._exit(1)")
+        session.run("1 / 0")
+        session.run("y = 1")
+        cells = [cell for cell in checked(session)["cells"] if cell["cell_type"] == "code"]
+        assert [cell["execution_count"] for cell in cells] == [1, 2, 3, 4]
 
 
 def test_streamed_runs_are_in_it(server):

@@ -85,6 +85,12 @@ def test_the_same_with_curl(curl, fresh_id):
 # ── Runs ──
 
 
+def test_displays_that_are_dropped_are_told(session):
+    lines = output(session, "for i in range(70): display(i)").split("\n")
+    assert lines[:64] == [str(i) for i in range(64)]
+    assert len(lines) == 65 and "further displays are left out" in lines[64]
+
+
 def test_the_output_is_in_the_order_of_the_code(session):
     code = "import sys\nprint('a')\ndisplay(1)\nprint('b')\nprint('x', file=sys.stderr)\nprint('c')\n2"
     assert output(session, code) == "a\n\n1\nb\n\nx\n\nc\n\n2"
