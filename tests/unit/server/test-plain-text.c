@@ -126,6 +126,7 @@ static void test_output_is_joined(void **state) {
                 SLICE_LITERAL("{\"text/plain\":\"shown\"}"),
                 SLICE_LITERAL("{\"image/png\":\"x\"}"),
         };
+        static const StreamPlace places[] = {{.bytes = {2, 0}}, {.bytes = {4, 0}}};
         RunResult result = result_of(RUN_OK);
 
         assert_answer(&result, 200, "{\"output\":\"\"}");
@@ -137,6 +138,8 @@ static void test_output_is_joined(void **state) {
         result.n_displays = 2;
         result.displays_before_value = 2;
         assert_answer(&result, 200, "{\"output\":\"out\\n\\nerr\\nshown\\n2\"}");
+        result.places = places;
+        assert_answer(&result, 200, "{\"output\":\"ou\\nshown\\nt\\n\\nerr\\n2\"}");
 }
 
 static void test_errors_of_a_kernel(void **state) {
