@@ -164,6 +164,7 @@ void generation_start(Template *template) {
 
         if (is_starting(template))
                 return;
+        template->reload_waits = false;
         template->next_generation = ++template->generations;
         timer_set(&pool->timers, &template->zygote_timer,
                   clock_now_ns() + pool->config.start_timeout_ms * NS_PER_MS);
