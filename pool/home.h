@@ -92,7 +92,8 @@ void homes_close(Homes *homes);
 _must_check_ int homes_next(Homes *homes, uint64_t *position, Home *ret_home);
 
 /* A new home with its first member, number 0. Some 100 µs. -ENOSPC, -EDQUOT, -EMFILE, …; -EUSERS,
- * not raised, since clients can bring it about at will: there are HOMES_MAX. What has been made by then goes to the trash. */
+ * not raised, since clients can bring it about at will: there are HOMES_MAX. What has been made by
+ * then goes to the trash. */
 _must_check_ int home_make(Homes *homes, bool has_tmp, Home *ret_home, HomeMember *ret_member);
 /* Opens the folders of a member that is there; makes those that are missing. */
 _must_check_ int home_open_member(Homes *homes, Home *home, unsigned number,

@@ -34,7 +34,7 @@ def index():
         code = "import os; os.environ['STARTED'] = '1'"
         one.add("startup", files={
             "zz.pth": code + "\n", "sitecustomize.py": code + "\n", "usercustomize.py": code + "\n", "numpy/__init__.py": code + "\n",
-            "encodings/__init__.py": code + "\n", "os.py": code + "\n", "startup.py": "x = 1\n",
+            "encodings/__init__.py": code + "\n", "os.py": code + "\n", "json.py": code + "\n", "startup.py": "x = 1\n",
             "hatchery_runtime.py": code + "\n", "startup-1.0.data/data/lib/python3.11/site-packages/aa.pth": code + "\n"})
         yield one
 
@@ -90,7 +90,7 @@ def test_names_reach_no_log_and_no_answer_unescaped(server, session):
 
 def test_nothing_runs_when_a_process_starts(server, session):
     assert install(server, session, "startup").status == 200
-    look = "import os, numpy; ('STARTED' in os.environ, hasattr(numpy, 'ndarray'), os.path.basename(os.__file__), os.getpid() > 0)"
+    look = "import os, numpy, json; ('STARTED' in os.environ, hasattr(numpy, 'ndarray'), os.path.basename(os.__file__), os.getpid() > 0)"
     expected = "(False, True, 'os.py', True)"
     assert value(server, session, look) == expected
     # A process that is made when the files are there already.

@@ -31,9 +31,6 @@ def index():
         one.add("links", content=wheel("links", entries=[(entry("links_out", stat.S_IFLNK | 0o777), b"/etc/passwd")]))
         one.add("climbs", content=wheel("climbs", entries=[(entry("../../../climbed.py"), b"x = 1\n")]))
         one.add("root-owned", content=wheel("root-owned", entries=[(entry("setuid_program", stat.S_IFREG | 0o6755), b"#!/bin/sh\n")]))
-        one.add("startup", files={"startup.py": "x = 1\n", "zz.pth": "import os; os.environ['STARTED'] = '1'\n",
-                                  "sitecustomize.py": "import os; os.environ['STARTED'] = '1'\n",
-                                  "numpy.py": "raise RuntimeError('not numpy')\n", "json.py": "raise RuntimeError('not json')\n"})
         yield one
 
 
@@ -286,12 +283,6 @@ import os, stat
 """)
     if found != "'no namespace'":
         assert found == "[('links_out', '0o100444'), ('setuid_program', '0o100555')]"
-
-
-def test_what_runs_at_the_start_of_python(session):
-    session.installed("startup")
-    assert session.value("import os, json, numpy; 'STARTED' in os.environ, numpy.__name__, json.dumps(1)") == \
-        "(False, 'numpy', '1')"
 
 
 def test_too_large(session):
