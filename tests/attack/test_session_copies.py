@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.hatchery import eventually
 from harness.isolation import NAMESPACES, layers_on, makes_copies
 from harness.own_sessions import OwnSession
 
@@ -40,7 +41,8 @@ for number in range(12):
         except OSError:
             pass
 own = os.getcwd()
-print([one for one in found if not one[0] == own and not one[0] == os.environ["TMPDIR"]])
+# The folder of its own copies is open to it; as root it is the server's, and cannot be written.
+print([one for one in found if one[0] not in (own, own + "+", os.environ["TMPDIR"])])
 """
 
 
@@ -156,7 +158,7 @@ thread.start()
         assert answer.status in (201, 409, 503), answer
         if answer.status == 201:
             assert server.request("DELETE", f"/v1/sessions/stormy-{number}").status == 204
-    assert len(server.children()) <= before + 2
+    eventually(lambda: len(server.children()) <= before + 2, 30, "nobody more than there may be")
     assert server.run("print(1)")["stdout"] == "1\n"
 
 
@@ -185,7 +187,7 @@ def test_a_copy_that_fills_its_temporary_folder(make_server, layers):
                 assert one.ok("import time; time.sleep(0.5); print(x)") == "of the source\n"
                 assert one.inspect()["disk_bytes"] < 1 << 20
             assert copy.ok("import os; print(os.listdir(os.environ['TMPDIR']))") == "[]\n"
-            assert copy.inspect()["disk_bytes"] < 1 << 20
+            eventually(lambda: copy.inspect()["disk_bytes"] < 1 << 20, 60, "it has been measured anew")
 
 
 def test_a_copy_outlives_its_source(server, source):

@@ -118,6 +118,7 @@ def test_everything_at_once(make_server, arguments):
     eventually(at_rest, 30, lambda: (seed, template(server), server.children(), os.listdir(homes)))
     after = quiet_snapshot(server)
     assert (after.zombies, after.work_entries) == (0, before.work_entries), (seed, before, after)
-    assert after.fds <= before.fds + 4, (seed, before, after)
+    # None where they are closed to us: harness/proc.py.
+    assert before.fds is None or after.fds <= before.fds + 4, (seed, before, after)
     counters = server.health()["pool"]["counters"]
     assert (counters["quarantined"], counters["runs"]["lost"]) == (0, 0), (seed, counters)

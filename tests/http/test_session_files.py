@@ -314,7 +314,7 @@ import os
 os.makedirs('many')
 for i in range(12000):
     open(f'many/{i}', 'w').close()
-""")
+""", limits={"wall_ms": 100000, "cpu_ms": 100000})
     answer = server.get(f"{session}/files").json()
     assert answer["truncated"] and len(answer["files"]) == 10000
     assert server.request("DELETE", f"{session}/files/many?recursive=1").status == 204
