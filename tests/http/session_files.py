@@ -20,8 +20,8 @@ def listing(server, session, query=""):
     return {file["path"]: file for file in answer.json()["files"]}
 
 
-def execute(server, session, code, **fields):
-    answer = server.post(f"{session}/execute", {"code": code, **fields})
+def execute(server, session, code):
+    answer = server.post(f"{session}/execute", {"code": code})
     assert answer.status == 200, answer
     body = answer.json()
     assert body["status"] == "ok", body

@@ -308,17 +308,19 @@ def test_what_is_no_file_does_not_block(server, session):
     assert get(server, session, "p").body == b"now a file"
 
 
-def test_a_huge_listing(server, session):
+def test_a_huge_listing(server):
+    session = "/v1/sessions/" + server.post("/v1/sessions", {"limits": {"wall_ms": 100000, "cpu_ms": 100000}}).json()["id"]
     execute(server, session, """
 import os
 os.makedirs('many')
 for i in range(12000):
     open(f'many/{i}', 'w').close()
-""", limits={"wall_ms": 100000, "cpu_ms": 100000})
+""")
     answer = server.get(f"{session}/files").json()
     assert answer["truncated"] and len(answer["files"]) == 10000
     assert server.request("DELETE", f"{session}/files/many?recursive=1").status == 204
     assert listing(server, session) == {}
+    assert server.request("DELETE", session).status == 204
 
 
 def test_a_deep_tree(server, session):
