@@ -14,15 +14,24 @@ typedef struct ChoreList {
         Chore *first, **end;
 } ChoreList;
 
+typedef struct Lane {
+        ChoreList waiting;
+        pthread_cond_t condition;
+        unsigned n; /* waiting or under way, in the long lane */
+} Lane;
+
+enum { LANE_SHORT, LANE_LONG, _LANES };
+
 struct Chores {
-        pthread_t *threads;
+        pthread_t *threads; /* n_threads of each lane in turn */
         unsigned n_threads;
         unsigned queue_max;
         unsigned n_outstanding; /* added, and done() not called yet; the loop's own */
         int event_fd;
         pthread_mutex_t mutex; /* of all below */
-        pthread_cond_t condition;
-        ChoreList waiting, finished;
+        Lane lanes[_LANES];
+        unsigned n_running; /* in the short lane: what they are may come to the long one */
+        ChoreList finished;
         bool ends;
 };
 
@@ -48,26 +57,76 @@ static void list_clear(ChoreList *list) {
         list->end = &list->first;
 }
 
-static void *thread_main(void *argument) {
-        Chores *chores = argument;
+static void finish(Chores *chores, Chore *chore, int result) {
+        chore->result = result;
+        append(&chores->finished, chore);
+        (void) eventfd_write(chores->event_fd, 1);
+}
 
+static void make_long(Chores *chores, Chore *chore) {
+        Lane *lane = &chores->lanes[LANE_LONG];
+
+        if (lane->n >= (chores->queue_max + 1) / 2) {
+                finish(chores, chore, -EAGAIN);
+                return;
+        }
+        lane->n++;
+        chore->is_long = true;
+        append(&lane->waiting, chore);
+        (void) pthread_cond_signal(&lane->condition);
+}
+
+/* Whether nothing can come to this lane any more. */
+static bool is_over(const Chores *chores, const Lane *lane) {
+        return chores->ends &&
+               (lane == &chores->lanes[LANE_SHORT] ||
+                (!chores->lanes[LANE_SHORT].waiting.first && chores->n_running == 0));
+}
+
+static void work_in(Chores *chores, Lane *lane, Chore *chore) {
+        bool is_long = chore->is_long;
+        int result;
+
+        chores->n_running += !is_long;
+        (void) pthread_mutex_unlock(&chores->mutex);
+        result = chore->work(chore);
+        (void) pthread_mutex_lock(&chores->mutex);
+        chores->n_running -= !is_long;
+        lane->n -= is_long;
+        if (!is_long && result == CHORE_IS_LONG)
+                make_long(chores, chore);
+        else
+                finish(chores, chore, result);
+        if (chores->ends)
+                (void) pthread_cond_broadcast(&chores->lanes[LANE_LONG].condition);
+}
+
+static void run_lane(Chores *chores, Lane *lane) {
         (void) pthread_mutex_lock(&chores->mutex);
         for (;;) {
-                Chore *chore = take_first(&chores->waiting);
+                Chore *chore = take_first(&lane->waiting);
 
-                if (!chore) {
-                        if (chores->ends)
-                                break;
-                        (void) pthread_cond_wait(&chores->condition, &chores->mutex);
-                        continue;
-                }
-                (void) pthread_mutex_unlock(&chores->mutex);
-                chore->result = chore->work(chore);
-                (void) pthread_mutex_lock(&chores->mutex);
-                append(&chores->finished, chore);
-                (void) eventfd_write(chores->event_fd, 1);
+                if (chore)
+                        work_in(chores, lane, chore);
+                else if (is_over(chores, lane))
+                        break;
+                else
+                        (void) pthread_cond_wait(&lane->condition, &chores->mutex);
         }
         (void) pthread_mutex_unlock(&chores->mutex);
+}
+
+static void *short_main(void *argument) {
+        Chores *chores = argument;
+
+        run_lane(chores, &chores->lanes[LANE_SHORT]);
+        return NULL;
+}
+
+static void *long_main(void *argument) {
+        Chores *chores = argument;
+
+        run_lane(chores, &chores->lanes[LANE_LONG]);
         return NULL;
 }
 
@@ -79,7 +138,8 @@ static int start_threads(Chores *chores, unsigned n_threads) {
         (void) sigfillset(&all);
         (void) pthread_sigmask(SIG_SETMASK, &all, &before);
         while (r == 0 && chores->n_threads < n_threads) {
-                r = pthread_create(&chores->threads[chores->n_threads], NULL, thread_main, chores);
+                r = pthread_create(&chores->threads[chores->n_threads], NULL,
+                                   chores->n_threads % 2 ? long_main : short_main, chores);
                 chores->n_threads += r == 0;
         }
         (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -95,17 +155,19 @@ int chores_new(unsigned n_threads, unsigned queue_max, Chores **ret_chores) {
         if (!chores)
                 return raise_error(-ENOMEM, "allocate the chores");
         (void) pthread_mutex_init(&chores->mutex, NULL);
-        (void) pthread_cond_init(&chores->condition, NULL);
-        list_clear(&chores->waiting);
+        for (size_t i = 0; i < _LANES; i++) {
+                (void) pthread_cond_init(&chores->lanes[i].condition, NULL);
+                list_clear(&chores->lanes[i].waiting);
+        }
         list_clear(&chores->finished);
         chores->queue_max = queue_max;
         chores->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (chores->event_fd < 0)
                 return raise_errno("make an eventfd for work on files");
-        chores->threads = calloc(n_threads, sizeof(*chores->threads));
+        chores->threads = calloc(_LANES * n_threads, sizeof(*chores->threads));
         if (!chores->threads)
                 return raise_error(-ENOMEM, "allocate the chores");
-        r = start_threads(chores, n_threads);
+        r = start_threads(chores, _LANES * n_threads);
         if (r < 0)
                 return r;
         *ret_chores = take_ptr(chores);
@@ -119,20 +181,22 @@ Chores *chores_free(Chores *chores) {
                 return NULL;
         (void) pthread_mutex_lock(&chores->mutex);
         chores->ends = true;
-        (void) pthread_cond_broadcast(&chores->condition);
+        for (size_t i = 0; i < _LANES; i++)
+                (void) pthread_cond_broadcast(&chores->lanes[i].condition);
         (void) pthread_mutex_unlock(&chores->mutex);
         for (unsigned i = 0; i < chores->n_threads; i++)
                 (void) pthread_join(chores->threads[i], NULL);
         chores_dispatch(chores);
         /* What done() has added when there was no thread any more. */
-        while ((chore = take_first(&chores->waiting))) {
-                chore->result = chore->work(chore);
-                append(&chores->finished, chore);
+        while ((chore = take_first(&chores->lanes[LANE_SHORT].waiting))) {
+                chore->is_long = true;
+                finish(chores, chore, chore->work(chore));
                 chores_dispatch(chores);
         }
         assert(chores->n_outstanding == 0);
         close_fd(&chores->event_fd);
-        (void) pthread_cond_destroy(&chores->condition);
+        for (size_t i = 0; i < _LANES; i++)
+                (void) pthread_cond_destroy(&chores->lanes[i].condition);
         (void) pthread_mutex_destroy(&chores->mutex);
         free(chores->threads);
         free(chores);
@@ -166,9 +230,10 @@ int chores_add(Chores *chores, Chore *chore) {
         if (chores->n_outstanding == chores->queue_max)
                 return -EAGAIN;
         chores->n_outstanding++;
+        chore->is_long = false;
         (void) pthread_mutex_lock(&chores->mutex);
-        append(&chores->waiting, chore);
-        (void) pthread_cond_signal(&chores->condition);
+        append(&chores->lanes[LANE_SHORT].waiting, chore);
+        (void) pthread_cond_signal(&chores->lanes[LANE_SHORT].condition);
         (void) pthread_mutex_unlock(&chores->mutex);
         return 0;
 }

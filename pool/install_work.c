@@ -82,7 +82,7 @@ int install_work_take(Chore *chore) {
 
 static int check_quota(const Install *install) {
         uint64_t bytes, entries;
-        int r = tree_measure(install->packages_fd, &bytes, &entries);
+        int r = tree_measure(install->packages_fd, TREE_ENTRIES_MAX, &bytes, &entries);
 
         for (size_t i = 0; i < install->n_wheels; i++)
                 bytes += install->wheels[i].cached->bytes;

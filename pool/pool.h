@@ -42,6 +42,8 @@ typedef struct PoolConfig {
         unsigned session_queue_max;  /* runs of one session that may wait */
         bool sessions_evict;         /* else a session too many is refused */
         uint64_t session_disk_mb;    /* the most that the limits of a session say */
+        uint64_t session_files_max;  /* files and folders of a session, as with its disk_mb; at most
+                                        SESSION_FILES_MAX */
         uint64_t state_reserve_mb;   /* of the file system of state_directory: with less, nothing is
                                         made or stored there; at most a quarter of it. 0: none */
         uint64_t interrupt_grace_ms; /* a run that goes on for so long after KeyboardInterrupt is

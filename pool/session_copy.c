@@ -12,29 +12,39 @@
 #include "pool/session_fork.h"
 #include "pool/tree.h"
 
-/* Of one workspace. */
-#define COPY_ENTRIES_MAX 100000
+/* Of the packages of one session. */
+#define PACKAGE_ENTRIES_MAX 100000
 
 typedef struct FileCopy {
         Chore chore;
         Fork *fork; /* lives until this is done */
         Place *from, *to;
-        uint64_t bytes_max;
+        uint64_t bytes_max, entries_max;
         uid_t uid;
 } FileCopy;
 
 /* --- files --- */
 
+static bool is_small(int folder_fd) {
+        uint64_t bytes, entries;
+
+        return tree_measure(folder_fd, CHORE_SHORT_ENTRIES, &bytes, &entries) == 0 &&
+               bytes <= CHORE_SHORT_BYTES;
+}
+
 static int copy_files(Chore *chore) {
         FileCopy *copy = (FileCopy *) chore;
         int r;
 
+        if (!chore->is_long &&
+            (!is_small(copy->from->member.work_fd) || !is_small(copy->from->member.packages_fd)))
+                return CHORE_IS_LONG;
         r = tree_copy(copy->from->member.work_fd, copy->to->member.work_fd, copy->uid,
-                      copy->bytes_max, COPY_ENTRIES_MAX);
+                      copy->bytes_max, copy->entries_max);
         if (r < 0)
                 return r;
         return tree_link(copy->from->member.packages_fd, copy->to->member.packages_fd,
-                         COPY_ENTRIES_MAX);
+                         PACKAGE_ENTRIES_MAX);
 }
 
 static void on_files_copied(Chore *chore, int result) {
@@ -60,6 +70,7 @@ int fork_start_files(Fork *fork) {
                 .to = place_use(fork->target->place),
                 /* As much as there may be, and what has been allowed beyond that. */
                 .bytes_max = fork->source->limits.of[LIMIT_DISK_MB] << 21,
+                .entries_max = fork->pool->config.session_files_max,
                 .uid = session_uid(fork->target),
         };
         r = chores_add(fork->pool->chores, &copy->chore);

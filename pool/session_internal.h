@@ -120,6 +120,7 @@ struct Session {
         Fork *fork;                              /* under way, of it or to it */
         uint64_t cpu_before_ns;                  /* of processes that have gone */
         uint64_t disk_bytes, disk_allowed_bytes; /* measured last; when its run began */
+        uint64_t disk_entries, entries_allowed;
         bool has_unseen_files; /* its process may hold some that nobody may look at */
         uint64_t reserve_disk_bytes, reserve_cpu_ns; /* at the last look at the reserve */
 
@@ -276,6 +277,8 @@ void session_tell_interrupted(Session *session, bool was_lost);
 /* session_life.c */
 #define SESSION_LOSS_OF_MEMORY                                                                     \
         "its process used more memory than it may (memory_mb) between two runs"
+#define SESSION_LOSS_OF_DISK                                                                       \
+        "its files took more room than they may (disk_mb), or were too many (session-files)"
 #define SESSION_LOSS_OF_RESERVE                                                                    \
         "the server's disk is nearly full (state-reserve-mb), and it went on writing"
 void session_lose(Session *session, const char *why);

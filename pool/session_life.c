@@ -30,7 +30,7 @@ const char *session_loss_of_run(VerdictCause cause, const Verdict *verdict) {
         };
 
         if (cause == CAUSE_DISK)
-                return "its files took more room than they may (disk_mb)";
+                return SESSION_LOSS_OF_DISK;
         if (cause == CAUSE_RESERVE)
                 return SESSION_LOSS_OF_RESERVE;
         if (cause == CAUSE_PROTOCOL)

@@ -73,8 +73,10 @@ void session_measure(Session *session, uint64_t now_ns) {
 
         session->disk_bytes = session_disk_bytes(session);
         if (__atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE) > 0 &&
-            question->place == session->place->serial)
+            question->place == session->place->serial) {
+                session->disk_entries = question->answer.entries;
                 session->has_unseen_files = !question->answer.is_whole;
+        }
         if (question->asked_ns != 0 &&
             (__atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE) == 0 ||
              now_ns - question->asked_ns < DISK_LOOK_NS))
@@ -91,17 +93,22 @@ void session_measure(Session *session, uint64_t now_ns) {
         janitor_measure_member(sessions->homes.janitor, &to_ask, &question->answer);
 }
 
-/* Its workspace on disk, and what it has in memory of its cell. A session that was ended for it may
- * run again, so that its files can be made less: for as long as they do not become more. */
+/* A session that was ended for its files may run again, so that they can be made less: for as long
+ * as they do not become more. */
+static bool overruns(uint64_t now, uint64_t limit, uint64_t *allowed) {
+        if (now < *allowed)
+                *allowed = now;
+        return now > limit && now > *allowed;
+}
+
+/* Its workspace on disk, and what it has in memory of its cell. */
 static bool overruns_disk(Slot *slot, uint64_t limit_mb) {
         Session *session = slot->session;
-        uint64_t bytes, inodes, limit = limit_mb << 20;
+        uint64_t bytes, inodes;
 
-        if (session->disk_bytes < session->disk_allowed_bytes)
-                session->disk_allowed_bytes = session->disk_bytes;
-        if (limit < session->disk_allowed_bytes)
-                limit = session->disk_allowed_bytes;
-        if (session->disk_bytes > limit)
+        if (overruns(session->disk_bytes, limit_mb << 20, &session->disk_allowed_bytes) ||
+            overruns(session->disk_entries, session->pool->config.session_files_max,
+                     &session->entries_allowed))
                 return true;
         return slot->template->has_cell_folders && !slot->host &&
                cell_measure(&slot->cell, &bytes, &inodes) == 0 &&
@@ -112,6 +119,7 @@ void session_allow_disk(Session *session) {
         uint64_t most = session->limits.of[LIMIT_DISK_MB] << 21;
 
         session->disk_allowed_bytes = session->disk_bytes < most ? session->disk_bytes : most;
+        session->entries_allowed = session->disk_entries;
 }
 
 /* --- during a run --- */
@@ -178,7 +186,7 @@ static const char *overrun_of(Slot *slot) {
                 return SESSION_LOSS_OF_MEMORY;
         if (overruns_disk(slot, limits->of[LIMIT_DISK_MB])) {
                 session_allow_disk(slot->session);
-                return "its files took more room than they may (disk_mb)";
+                return SESSION_LOSS_OF_DISK;
         }
         return NULL;
 }

@@ -21,6 +21,8 @@ Recycle recycle_by_name(const char *name);
 #define TEMPLATES_MAX     16
 #define SLOTS_MAX         1024 /* of all templates together, for runs without a session */
 #define SESSIONS_MAX      4096
+/* Files and folders of one; as many are counted (MEASURE_ENTRIES_MAX). */
+#define SESSION_FILES_MAX 99999
 
 typedef struct TemplateConfig {
         const char *name;           /* letters, digits, "_", "-", "."; "default" exists always */

@@ -118,7 +118,7 @@ int tree_make_path(const char *path, mode_t mode, const char *what) {
 }
 
 typedef struct Sum {
-        uint64_t bytes, entries;
+        uint64_t bytes, entries, entries_max;
 } Sum;
 
 static int measure(int fd, unsigned depth, Sum *sum) {
@@ -136,7 +136,7 @@ static int measure(int fd, unsigned depth, Sum *sum) {
 
                 if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
                         continue; /* it has just gone */
-                if (++sum->entries > TREE_ENTRIES_MAX)
+                if (++sum->entries > sum->entries_max)
                         r = -EDQUOT;
                 sum->bytes += (uint64_t) status.st_blocks * 512;
                 if (r == 0 && S_ISDIR(status.st_mode)) {
@@ -150,8 +150,8 @@ static int measure(int fd, unsigned depth, Sum *sum) {
         return r;
 }
 
-int tree_measure(int fd, uint64_t *ret_bytes, uint64_t *ret_entries) {
-        Sum sum = {0};
+int tree_measure(int fd, uint64_t entries_max, uint64_t *ret_bytes, uint64_t *ret_entries) {
+        Sum sum = {.entries_max = entries_max};
         int r = measure(fd, 0, &sum);
 
         if (r < 0)

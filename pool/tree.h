@@ -13,7 +13,7 @@
 
 /* A folder deeper than this counts as over any limit. */
 #define TREE_DEPTH_MAX 64
-/* What tree_measure() and tree_link() count to at most. */
+/* More than there are anywhere. */
 #define TREE_ENTRIES_MAX 1000000
 
 /* A folder for reading (not O_PATH), or -errno; -ELOOP, -ENOTDIR: something else has that name. One
@@ -43,5 +43,6 @@ _must_check_ int tree_copy(int from_fd, int to_fd, uid_t uid, uint64_t bytes_max
 _must_check_ int tree_link(int from_fd, int to_fd, uint64_t entries_max);
 
 /* Bytes (of blocks) and entries below a directory; files with several names count with each.
- * -EDQUOT: more than TREE_ENTRIES_MAX, or deeper than TREE_DEPTH_MAX. */
-_must_check_ int tree_measure(int fd, uint64_t *ret_bytes, uint64_t *ret_entries);
+ * -EDQUOT: more than entries_max, or deeper than TREE_DEPTH_MAX. */
+_must_check_ int tree_measure(int fd, uint64_t entries_max, uint64_t *ret_bytes,
+                              uint64_t *ret_entries);

@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "kit/error.h"
+#include "pool/chores.h"
 #include "pool/tree.h"
 #include "pool/tree_walk.h"
 #include "server/file_path.h"
 
-#define COPY_BYTES    (256U << 10)
-#define MEASURE_LOCKS 64
+#define COPY_BYTES (256U << 10)
+#define ROOM_LOCKS 64
 
 void file_hidden_name(char *ret_name) {
         uint64_t random[2];
@@ -209,59 +210,91 @@ static uint64_t disk_bytes_of(const struct stat *status) {
 
 /* What the workspace holds is only known by looking, so two files that come at once are looked at
  * one after the other. */
-static pthread_mutex_t *measure_lock(int workspace_fd) {
-        static pthread_mutex_t locks[MEASURE_LOCKS] = {[0 ... MEASURE_LOCKS - 1] =
-                                                               PTHREAD_MUTEX_INITIALIZER};
+typedef struct RoomLock {
+        pthread_mutex_t mutex;
+        uint64_t serial; /* of the last file that was put under it */
+} RoomLock;
+
+static RoomLock *room_lock(int workspace_fd) {
+        static RoomLock locks[ROOM_LOCKS] = {
+                [0 ... ROOM_LOCKS - 1] = {.mutex = PTHREAD_MUTEX_INITIALIZER}};
         struct stat status = {0};
 
         (void) fstat(workspace_fd, &status);
-        return &locks[status.st_ino % MEASURE_LOCKS];
+        return &locks[status.st_ino % ROOM_LOCKS];
 }
 
-static int check_room(FilePut *put, const Pending *pending, const struct stat *old) {
-        uint64_t used = 0, entries, freed = old ? (uint64_t) old->st_blocks * 512 : 0;
-        struct stat status;
+static int know_room(FilePut *put, const RoomLock *lock) {
+        FileRoom *room = put->room;
         int r;
 
-        if (fstat(pending->fd, &status) < 0)
-                return raise_errno("look at an upload");
-        r = tree_measure(put->workspace_fd, &used, &entries);
-        if (r < 0)
-                used = UINT64_MAX;
-        else if (old && old->st_nlink == 1 && freed <= used)
-                used -= freed;
-        put->disk_bytes = used;
-        if (r < 0 && r != -EDQUOT)
-                return r;
-        if (used > put->disk_bytes_max || disk_bytes_of(&status) > put->disk_bytes_max - used)
+        if (room->is_known && room->serial == lock->serial)
+                return 0;
+        r = tree_measure(put->workspace_fd, put->is_short ? CHORE_SHORT_ENTRIES : put->entries_max,
+                         &room->bytes, &room->entries);
+        room->is_known = r == 0;
+        room->serial = lock->serial;
+        return r == -EDQUOT && put->is_short ? -EBUSY : r;
+}
+
+/* old: what the file replaces, or NULL. */
+static int check_room(FilePut *put, const struct stat *status, const struct stat *old) {
+        uint64_t freed = old && old->st_nlink == 1 ? (uint64_t) old->st_blocks * 512 : 0;
+        FileRoom *room = put->room;
+
+        put->disk_bytes = room->bytes - (freed <= room->bytes ? freed : 0);
+        if (put->disk_bytes > put->disk_bytes_max ||
+            disk_bytes_of(status) > put->disk_bytes_max - put->disk_bytes)
                 return -EDQUOT;
+        if (!old && room->entries >= put->entries_max) {
+                put->disk_bytes = UINT64_MAX;
+                return -EDQUOT;
+        }
         return 0;
 }
 
-static int commit(FilePut *put, Pending *pending, const FileWay *way) {
-        struct stat old;
+static int commit(FilePut *put, RoomLock *lock, Pending *pending, const FileWay *way) {
+        struct stat status, old;
         bool exists = fstatat(way->fd, way->name, &old, AT_SYMLINK_NOFOLLOW) == 0;
         int r;
 
         if (exists && S_ISDIR(old.st_mode))
                 return -EISDIR;
-        r = check_room(put, pending, exists ? &old : NULL);
+        if (fstat(pending->fd, &status) < 0)
+                return raise_errno("look at an upload");
+        r = know_room(put, lock);
+        if (r == -EDQUOT)
+                put->disk_bytes = UINT64_MAX;
+        if (r == 0)
+                r = check_room(put, &status, exists ? &old : NULL);
         if (r < 0)
                 return r;
         if (fchmod(pending->fd, 0644) < 0 ||
             (put->uid != (uid_t) -1 && fchown(pending->fd, put->uid, (gid_t) put->uid) < 0))
                 return raise_errno("give an upload to uid %u", put->uid);
         put->replaced = exists;
-        return name_pending(pending, way, exists);
+        r = name_pending(pending, way, exists);
+        if (r == 0) {
+                put->room->bytes = put->disk_bytes + disk_bytes_of(&status);
+                put->room->entries += !exists;
+                put->room->serial = ++lock->serial;
+        }
+        return r;
 }
 
 static int commit_locked(FilePut *put, Pending *pending, const FileWay *way) {
-        pthread_mutex_t *lock = measure_lock(put->workspace_fd);
+        RoomLock *lock = room_lock(put->workspace_fd);
         int r;
 
-        (void) pthread_mutex_lock(lock);
-        r = commit(put, pending, way);
-        (void) pthread_mutex_unlock(lock);
+        /* Whoever has it may be looking at a large workspace. */
+        if (!put->is_short) {
+                (void) pthread_mutex_lock(&lock->mutex);
+        } else if (pthread_mutex_trylock(&lock->mutex) != 0) {
+                drop_pending(pending, way);
+                return -EBUSY;
+        }
+        r = commit(put, lock, pending, way);
+        (void) pthread_mutex_unlock(&lock->mutex);
         drop_pending(pending, way);
         return r;
 }
@@ -284,7 +317,8 @@ int file_put(FilePut *put) {
         if (r < 0)
                 return r;
         if (!commit_body(put, &way, &r)) {
-                r = open_pending(way.fd, &pending);
+                r = put->is_short && put->size > CHORE_SHORT_BYTES ? -EBUSY
+                                                                   : open_pending(way.fd, &pending);
                 if (r == 0)
                         r = copy_content(put, pending.fd);
                 if (r == 0)

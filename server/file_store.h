@@ -14,6 +14,14 @@
 #include "kit/cleanup.h"
 #include "server/body.h"
 
+/* What a workspace holds, for files that are put there one after the other: it is added up again
+ * only when somebody else has put a file there meanwhile. */
+typedef struct FileRoom {
+        bool is_known;
+        uint64_t serial; /* of the last file that was put */
+        uint64_t bytes, entries;
+} FileRoom;
+
 typedef struct FilePut {
         int workspace_fd;
         const char *path;
@@ -21,16 +29,24 @@ typedef struct FilePut {
         const Body *body; /* its content … */
         uint64_t offset, size;   /* … lies here in it */
         uint64_t disk_bytes_max; /* of all that is in the workspace then */
-        bool replaced;           /* out: there was a file of that name */
-        uint64_t disk_bytes;     /* out, after -EDQUOT: what is in use without it */
+        uint64_t entries_max;    /* likewise, files and folders */
+        bool is_short;           /* it may not take long: see -EBUSY */
+        FileRoom *room;
+        bool replaced;       /* out: there was a file of that name */
+        uint64_t disk_bytes; /* out, after -EDQUOT: what is in use without it */
 } FilePut;
 
 /*
  * Writes a file, as a whole or not at all: it appears under its name when it is complete. Folders
- * on the way are made. Returns 0, or -EISDIR    a folder has that name -ENOTDIR   a component
- * before the last is no folder -ELOOP     a component is a symbolic link (at the end of the path
- * one is replaced) -EDQUOT    the workspace would hold more than it may -ENOSPC    the disk is full
- * or another -errno. The first four are not raised.
+ * on the way are made. Returns 0, or
+ *     -EISDIR    a folder has that name
+ *     -ENOTDIR   a component before the last is no folder
+ *     -ELOOP     a component is a symbolic link (at the end of the path one is replaced)
+ *     -EDQUOT    the workspace would hold more than it may; disk_bytes is UINT64_MAX if it is
+ *                files, or folders in folders, that are too many
+ *     -EBUSY     is_short: it would take longer than a chore may in the short lane; not done
+ *     -ENOSPC    the disk is full
+ * or another -errno. The first five are not raised.
  */
 _must_check_ int file_put(FilePut *put);
 

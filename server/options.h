@@ -18,6 +18,7 @@ typedef struct SessionSettings {
         unsigned queue_max;
         uint64_t idle_ms, interpreter_idle_ms, container_idle_ms, jupyter_idle_ms; /* 0: never */
         uint64_t disk_mb;     /* of a workspace */
+        uint64_t files_max;   /* … and folders, likewise */
         uint64_t reserve_mb;  /* of the disk, that nothing is stored in */
         uint64_t life_cpu_ms; /* 0: no limit */
         uint64_t interrupt_grace_ms;

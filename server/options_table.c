@@ -108,6 +108,8 @@ static const OptionInfo fixed_options[] = {
                "likewise a user of POST /start_session"},
         {session_group, "session-disk-mb", SERVER(sessions.disk_mb), OPTION_UINT64, "256", 1, 1ULL << 20, "MB",
                "of the files of one session"},
+        {session_group, "session-files", SERVER(sessions.files_max), OPTION_UINT64, "50000", 16, SESSION_FILES_MAX, "N",
+               "files and folders of one session together"},
         {session_group, "state-reserve-mb", SERVER(sessions.reserve_mb), OPTION_UINT64, "512", 0, 1ULL << 24, "MB",
                "with less left of the state directory's file system (at most a quarter of it), no session or copy is made, and nothing is stored or installed; 0: none"},
         {session_group, "session-cpu-ms", SERVER(sessions.life_cpu_ms), OPTION_UINT64, "3600000", 0, 365 * MS_MAX, "MS",

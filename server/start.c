@@ -185,6 +185,7 @@ int start_pool(const Options *options, const TemplateConfig *templates, const Is
                 .session_queue_max = options->sessions.queue_max,
                 .sessions_evict = options->sessions.evict,
                 .session_disk_mb = options->sessions.disk_mb,
+                .session_files_max = options->sessions.files_max,
                 .state_reserve_mb = options->sessions.reserve_mb,
                 .interrupt_grace_ms = options->sessions.interrupt_grace_ms,
                 .value_bytes_max = options->value_bytes_max,

@@ -7,6 +7,7 @@
 #include "jsontext/write.h"
 #include "kit/error.h"
 #include "pool/chores.h"
+#include "pool/tree.h"
 #include "server/api/api.h"
 #include "server/api/download.h"
 #include "server/api/session_exchange.h"
@@ -116,7 +117,7 @@ static bool respond_no_way(h2o_req_t *req, int r) {
 }
 
 static void respond_failure(h2o_req_t *req, int r) {
-        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EAGAIN)
                 respond_busy(req);
         else
                 respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 500},
@@ -192,9 +193,18 @@ void handle_session_files_list(App *app, h2o_req_t *req, const RouteMatch *match
 
 /* ── DELETE …/files/{path} ── */
 
+static bool is_large(const FileChore *chore) {
+        _autoclose_ int fd = file_open_folder(chore->workspace_fd, chore->path);
+        uint64_t bytes, entries;
+
+        return fd >= 0 && tree_measure(fd, CHORE_SHORT_ENTRIES, &bytes, &entries) < 0;
+}
+
 static int delete_work(Chore *work) {
         FileChore *chore = (FileChore *) work;
 
+        if (!work->is_long && chore->recursive && is_large(chore))
+                return CHORE_IS_LONG;
         return file_remove(chore->workspace_fd, chore->path, chore->recursive);
 }
 
@@ -222,7 +232,9 @@ static void answer_delete(FileChore *chore, h2o_req_t *req, int r) {
                                          : "This is a folder with something in it; ?recursive=1 "
                                            "removes that, too.");
         else if (!respond_no_way(req, r))
-                respond_failure(req, raise_error(r, "remove a file of session %s", chore->id));
+                respond_failure(req, r == -EAGAIN ? r
+                                                  : raise_error(r, "remove a file of session %s",
+                                                                chore->id));
 }
 
 void handle_session_file_delete(App *app, h2o_req_t *req, const RouteMatch *match) {

@@ -29,6 +29,7 @@ typedef struct UploadWork {
         void (*read)(Upload *upload);
         void (*stored)(Upload *upload);
         UploadItem *items;
+        FileRoom room;
         size_t n_items, n_stored;
         uint64_t size; /* of all items */
         SessionSpace space;
@@ -36,7 +37,7 @@ typedef struct UploadWork {
         uint64_t created_s; /* tells the session from a later one of the same id */
         int workspace_fd;
         uid_t uid;
-        uint64_t disk_bytes_max, disk_bytes;
+        uint64_t disk_bytes_max, disk_bytes, entries_max;
 } UploadWork;
 
 static UploadWork *work_free(UploadWork *work) {
@@ -206,7 +207,7 @@ static int store_work(Chore *chore) {
         UploadWork *work = (UploadWork *) chore;
         int r = 0;
 
-        for (work->n_stored = 0; r == 0 && work->n_stored < work->n_items;) {
+        while (r == 0 && work->n_stored < work->n_items) {
                 UploadItem *item = &work->items[work->n_stored];
                 FilePut put = {
                         .workspace_fd = work->workspace_fd,
@@ -216,9 +217,15 @@ static int store_work(Chore *chore) {
                         .offset = item->offset,
                         .size = item->size,
                         .disk_bytes_max = work->disk_bytes_max,
+                        .entries_max = work->entries_max,
+                        .is_short = !chore->is_long,
+                        .room = &work->room,
                 };
 
                 r = file_put(&put);
+                /* What has been stored by then stays. */
+                if (r == -EBUSY && !chore->is_long)
+                        return CHORE_IS_LONG;
                 item->replaced = put.replaced;
                 work->disk_bytes = put.disk_bytes;
                 if (r == 0)
@@ -339,6 +346,7 @@ void upload_store(Upload *upload, Session *session, void (*stored)(Upload *uploa
         work->created_s = info.created_s;
         work->uid = session_uid(session);
         work->disk_bytes_max = info.limits.of[LIMIT_DISK_MB] << 20;
+        work->entries_max = upload->app->options->sessions.files_max;
         work->stored = stored;
         /* Nothing need be written to know that. */
         if (work->n_items > 0 && work->size > work->disk_bytes_max) {

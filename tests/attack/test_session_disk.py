@@ -189,3 +189,27 @@ def test_runs_without_a_disk_of_their_own(make_server):
     assert (run["status"], run["stdout"]) == ("ok", "within\n"), run
     run = server.run(HOLD.replace("KEEP", KEEP["by a mapping"]) + "fill()", limits={"disk_mb": 32})
     assert run["status"] == "output_limit", run
+
+
+# ── Too many files ──
+
+MAKE = "import os\nfor number in range({count}): os.close(os.open(f'n{number}', os.O_CREAT))\n"
+
+
+def test_too_many_files(make_server):
+    server = make_server(*ARGUMENTS, "--session-files", "200")
+    with OwnSession(server) as session:
+        session.ok(MAKE.replace("{count}", "180"))
+        form = b"".join(b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"u%d\"\r\n\r\nx\r\n" % n for n in range(40)) + b"--b--\r\n"
+        answer = server.request("POST", session.path + "/files", form, {"Content-Type": "multipart/form-data; boundary=b"})
+        assert answer.status == 413 and "more files" in answer.json()["detail"], answer
+        listed = len(session.server.get(session.path + "/files").json()["files"])
+        assert 195 <= listed <= 200
+        assert session.put("n0", b"replaced").status == 204
+        assert session.put("one-more", b"").status == 413 or listed < 200
+        run = session.run(MAKE.replace("{count}", "5000") + "while True: pass", limits={"wall_ms": 20000})
+        assert run["status"] == "output_limit" and "session-files" in run["session"]["lost"], run
+        # They can be made less.
+        run = session.run("import os\nfor name in os.listdir('.'): os.unlink(name)\nprint(len(os.listdir('.')))")
+        assert run["stdout"] == "0\n", run
+        assert session.put("one-more", b"").status == 201

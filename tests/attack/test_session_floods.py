@@ -172,3 +172,37 @@ def test_an_interrupt_that_is_ignored(make_server, handler):
         assert runs[0]["session"]["lost"], runs
         assert session.ok("print('again')") == "again\n"
         assert other.ok("print(x)") == "other\n"
+
+
+MANY = 8000
+MANY_FILES = f"""
+import os
+for number in range({MANY}):
+    os.close(os.open(f"n{{number}}", os.O_CREAT))
+"""
+
+
+def test_copies_of_many_files_hold_up_nobody(make_server):
+    """As many at once as there are threads for long work: what is short does not wait for them."""
+    server = make_server("--imports", "")
+    if not makes_copies(server):
+        pytest.skip("no copies here")
+
+    def copied():
+        return [len(list(folder.iterdir())) for folder in (server.state / "sessions").glob("*/work/1")]
+
+    with OwnSession(server) as one, OwnSession(server) as other, OwnSession(server) as bystander:
+        large = [one, other]
+        for session in large:
+            session.ok(MANY_FILES)
+        copies = [threading.Thread(target=session.post, args=("fork", {"id": f"{session.id}-copy"})) for session in large]
+        for copy in copies:
+            copy.start()
+        eventually(lambda: len(copied()) == 2 and all(copied()), 20, "both are copied")
+        assert bystander.put("file", b"x" * 100).status == 201
+        assert len(bystander.server.get(bystander.path + "/files").json()["files"]) == 1
+        assert bystander.server.request("DELETE", bystander.path + "/files/file").status == 204
+        assert all(0 < count < MANY for count in copied())
+        for copy, session in zip(copies, large):
+            copy.join(60)
+            assert server.request("DELETE", f"/v1/sessions/{session.id}-copy").status == 204

@@ -14,6 +14,7 @@ static inline int open_sessions(void **state) {
         driver.config.sessions_max = 4;
         driver.config.session_queue_max = 3;
         driver.config.session_disk_mb = 64;
+        driver.config.session_files_max = 10000;
         driver.config.interrupt_grace_ms = 20000;
         driver.template.session_spares = 1;
         return 0;

@@ -121,6 +121,70 @@ static void test_an_end_does_what_waits(void **state) {
                 assert_int_equal(jobs[i].done, 1);
 }
 
+/* --- lanes --- */
+
+static pthread_mutex_t long_gate = PTHREAD_MUTEX_INITIALIZER;
+
+/* Finds out that it is long, and then takes until the gate is opened. */
+static int long_work(Chore *chore) {
+        if (!chore->is_long)
+                return CHORE_IS_LONG;
+        (void) pthread_mutex_lock(&long_gate);
+        (void) pthread_mutex_unlock(&long_gate);
+        return work(chore);
+}
+
+static void test_long_ones_do_not_hold_up_short_ones(void **state) {
+        (void) pthread_mutex_lock(&long_gate);
+        for (int i = 0; i < N_MAX / 2; i++) {
+                jobs[i].chore.work = long_work;
+                assert_int_equal(chores_add(chores, &jobs[i].chore), 0);
+        }
+        for (int i = N_MAX / 2; i < N_MAX; i++)
+                assert_int_equal(chores_add(chores, &jobs[i].chore), 0);
+        dispatch_until(N_MAX / 2);
+        for (int i = 0; i < N_MAX; i++)
+                assert_int_equal(jobs[i].done, i >= N_MAX / 2);
+        (void) pthread_mutex_unlock(&long_gate);
+        dispatch_until(N_MAX);
+}
+
+static unsigned n_refused;
+
+static void done_or_refused(Chore *chore, int result) {
+        Job *job = (Job *) chore;
+
+        n_refused += result == -EAGAIN;
+        job->done++;
+}
+
+/* Or short ones would not find a place to wait any more. */
+static void test_long_ones_take_half_of_the_places(void **state) {
+        (void) pthread_mutex_lock(&long_gate);
+        for (int i = 0; i < N_MAX; i++) {
+                jobs[i].chore = (Chore){.work = long_work, .done = done_or_refused};
+                jobs[i].value = 0;
+                assert_int_equal(chores_add(chores, &jobs[i].chore), 0);
+        }
+        dispatch_until(N_MAX / 2);
+        assert_int_equal(n_refused, N_MAX / 2);
+        (void) pthread_mutex_unlock(&long_gate);
+        dispatch_until(N_MAX);
+        assert_int_equal(n_refused, N_MAX / 2);
+}
+
+static void test_an_end_does_long_ones_too(void **state) {
+        (void) pthread_mutex_lock(&gate);
+        for (int i = 0; i < N_MAX / 2; i++) {
+                jobs[i].chore.work = i % 2 ? long_work : work;
+                assert_int_equal(chores_add(chores, &jobs[i].chore), 0);
+        }
+        (void) pthread_mutex_unlock(&gate);
+        chores = chores_free(chores);
+        for (int i = 0; i < N_MAX / 2; i++)
+                assert_int_equal(jobs[i].done, 1);
+}
+
 static void done_and_again(Chore *chore, int result) {
         Job *job = (Job *) chore;
 
@@ -153,6 +217,9 @@ int main(void) {
                 chores_test(test_no_more_wait_than_may),
                 chores_test(test_nothing_is_readable_without_news),
                 chores_test(test_an_end_does_what_waits),
+                chores_test(test_long_ones_do_not_hold_up_short_ones),
+                chores_test(test_long_ones_take_half_of_the_places),
+                chores_test(test_an_end_does_long_ones_too),
                 chores_test(test_done_may_add_again),
                 chores_test(test_done_may_add_at_the_end),
         };

@@ -218,7 +218,8 @@ static void test_files_of_all_runs_count(void **state) {
         finish(&watched);
         assert_status(&watched, RUN_OUTPUT_LIMIT);
         assert_string_equal(watched.session.lost,
-                            "its files took more room than they may (disk_mb)");
+                            "its files took more room than they may (disk_mb), or were too many "
+                            "(session-files)");
         assert_true(info_of(session).disk_bytes > 2 << 20);
         /* It can make room. */
         say_in(session, "import os, time\ntime.sleep(0.4)\nos.remove('more')\nprint('less')",

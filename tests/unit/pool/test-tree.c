@@ -185,7 +185,7 @@ static void test_many_names(void **state) {
         }
         assert_int_equal(tree_copy(from_fd, to_fd, (uid_t) -1, PLENTY, 1000), -EDQUOT);
         assert_int_equal(count_entries(to_fd), 1000);
-        assert_int_equal(tree_measure(from_fd, &bytes, &entries), 0);
+        assert_int_equal(tree_measure(from_fd, TREE_ENTRIES_MAX, &bytes, &entries), 0);
         assert_int_equal(entries, 20000);
 }
 
@@ -196,7 +196,7 @@ static void test_what_is_too_deep(void **state) {
         make_deep(from_fd, 5000);
         assert_int_equal(copy(), -EDQUOT);
         assert_int_equal(tree_link(from_fd, to_fd, 1000000), -EDQUOT);
-        assert_int_equal(tree_measure(from_fd, &bytes, &entries), -EDQUOT);
+        assert_int_equal(tree_measure(from_fd, TREE_ENTRIES_MAX, &bytes, &entries), -EDQUOT);
         assert_int_equal(count_open_descriptors(), before);
         /* Too deep for remove_tree() of the tests as well: a level moves up, again and again. */
         for (int i = 0; i < 5000; i++) {
@@ -326,7 +326,7 @@ static void test_measure(void **state) {
         file_write(from_fd, "below/b", content, 50000);
         assert_int_equal(symlinkat("/", from_fd, "link"), 0);
         assert_int_equal(syncfs(from_fd), 0);
-        assert_int_equal(tree_measure(from_fd, &bytes, &entries), 0);
+        assert_int_equal(tree_measure(from_fd, TREE_ENTRIES_MAX, &bytes, &entries), 0);
         assert_in_range(bytes, 150000, 250000);
         assert_int_equal(entries, 4);
 }

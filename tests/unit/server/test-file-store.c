@@ -18,6 +18,7 @@
 
 #include "../skip.h"
 #include "jsontext/scan.h"
+#include "pool/chores.h"
 #include "server/file_list.h"
 #include "server/file_store.h"
 
@@ -51,8 +52,10 @@ static int tear_down(void **state) {
 }
 
 static FilePut last;
+static FileRoom room;
 
 static int put_body(const char *path, const Body *body, uint64_t disk_bytes_max) {
+        room.is_known = false;
         last = (FilePut){
                 .workspace_fd = scene.fd,
                 .path = path,
@@ -60,6 +63,8 @@ static int put_body(const char *path, const Body *body, uint64_t disk_bytes_max)
                 .body = body,
                 .size = body->size,
                 .disk_bytes_max = disk_bytes_max,
+                .entries_max = 100000,
+                .room = &room,
         };
         return file_put(&last);
 }
@@ -117,7 +122,9 @@ static void test_put_gives_it_away(void **state) {
                         .uid = 12345,
                         .body = &body,
                         .size = 1,
-                        .disk_bytes_max = PLENTY};
+                        .disk_bytes_max = PLENTY,
+                        .entries_max = 100000,
+                        .room = &room};
         struct stat status;
 
         if (geteuid() != 0)
@@ -130,6 +137,69 @@ static void test_put_gives_it_away(void **state) {
         assert_int_equal(status.st_uid, 12345);
 }
 
+static int put_in_room(const char *path, uint64_t entries_max, bool is_short) {
+        Body body = body_in_memory(SLICE_LITERAL("x"));
+
+        last = (FilePut){.workspace_fd = scene.fd,
+                         .path = path,
+                         .uid = (uid_t) -1,
+                         .body = &body,
+                         .size = 1,
+                         .disk_bytes_max = PLENTY,
+                         .entries_max = entries_max,
+                         .is_short = is_short,
+                         .room = &room};
+        return file_put(&last);
+}
+
+static void test_no_more_files_than_may_be(void **state) {
+        room = (FileRoom){0};
+        assert_int_equal(put_in_room("a", 2, false), 0);
+        assert_int_equal(put_in_room("b", 2, false), 0);
+        assert_int_equal(put_in_room("c", 2, false), -EDQUOT);
+        assert_true(last.disk_bytes == UINT64_MAX);
+        /* What is there may be replaced. */
+        assert_int_equal(put_in_room("a", 2, false), 0);
+        room = (FileRoom){0};
+        assert_int_equal(put_in_room("c", 2, false), -EDQUOT);
+        assert_true(last.disk_bytes == UINT64_MAX);
+}
+
+/* Files of one form: what they find is counted once, unless somebody else has put a file there. */
+static void test_a_running_sum(void **state) {
+        FileRoom mine;
+
+        room = (FileRoom){0};
+        assert_int_equal(put_in_room("a", 10, false), 0);
+        assert_int_equal(room.entries, 1);
+        /* Of the session's own making: it is not looked for again. */
+        assert_int_equal(mkdirat(scene.fd, "d", 0700), 0);
+        assert_int_equal(put_in_room("b", 10, false), 0);
+        assert_int_equal(room.entries, 2);
+        mine = room;
+        room = (FileRoom){0};
+        assert_int_equal(put_in_room("c", 10, false), 0);
+        assert_int_equal(room.entries, 4);
+        room = mine;
+        assert_int_equal(put_in_room("e", 10, false), 0);
+        assert_int_equal(room.entries, 5);
+}
+
+static void test_what_would_take_long(void **state) {
+        char name[16];
+
+        for (unsigned i = 0; i <= CHORE_SHORT_ENTRIES; i++) {
+                (void) snprintf(name, sizeof(name), "n%u", i);
+                assert_int_equal(mknodat(scene.fd, name, S_IFREG | 0600, 0), 0);
+        }
+        room = (FileRoom){0};
+        assert_int_equal(put_in_room("a", 10000, true), -EBUSY);
+        assert_int_equal(faccessat(scene.fd, "a", F_OK, 0), -1);
+        assert_int_equal(put_in_room("a", 10000, false), 0);
+        /* It is known by now. */
+        assert_int_equal(put_in_room("b", 10000, true), 0);
+}
+
 /* A body that lies in a file: linked where that can be, copied where not; and parts of it. */
 static void put_from(int fd, bool is_linked) {
         Body body = {.fd = fd, .size = 6};
@@ -139,7 +209,9 @@ static void put_from(int fd, bool is_linked) {
                         .body = &body,
                         .offset = 2,
                         .size = 3,
-                        .disk_bytes_max = PLENTY};
+                        .disk_bytes_max = PLENTY,
+                        .entries_max = 100000,
+                        .room = &room};
         struct stat from, to;
 
         assert_true(fd >= 0);
@@ -372,6 +444,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_what_stands_in_the_way, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_what_is_no_file, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_the_limit, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_no_more_files_than_may_be, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_a_running_sum, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_what_would_take_long, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_a_full_disk, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_remove_what_is_hostile, set_up, tear_down),
