@@ -215,12 +215,26 @@ def test_stale_ones_are_gone_after_a_restart(make_server):
 GARBAGE = {
     "empty record": lambda home: next(home.glob("*.session")).write_bytes(b""),
     "binary record": lambda home: next(home.glob("*.session")).write_bytes(os.urandom(500)),
+    "record of zeros": lambda home: next(home.glob("*.session")).write_bytes(bytes(500)),
     "cut record": lambda home: os.truncate(next(home.glob("*.session")), 20),
     "no workspace": lambda home: (home / "work").rename(home / "gone"),
     "link for a workspace": lambda home: ((home / "work").rename(home / "gone"), (home / "work").symlink_to("/etc")),
     "a file": lambda home: (home.parent / "ABCDEFGHIJKLMNOP").write_bytes(b"x"),
     "a strange folder": lambda home: (home.parent / "strange").mkdir(),
 }
+
+
+def test_a_record_that_was_being_written(bare):
+    """It takes the old one's place when it is complete, so the old one holds."""
+    session = OwnSession(bare)
+    session.ok("open('kept', 'w').write('file')")
+    bare.kill()
+    record = next((bare.state / "sessions").glob("*/0.session"))
+    record.with_name(record.name + ".new").write_bytes(record.read_bytes()[:20])
+    bare.start()
+    assert [one["id"] for one in bare.get("/v1/sessions").json()["sessions"]] == [session.id]
+    lost_and_found(session)
+    session.end()
 
 
 @pytest.mark.parametrize("spoil", GARBAGE.values(), ids=GARBAGE.keys())
