@@ -117,7 +117,7 @@ def test_of_a_run_that_is_killed(server):
     """What lives is told as far as it had come."""
     with made(server) as session:
         code = "print('a')\ndisplay(1)\nprint('b')\nwhile True: pass"
-        assert cell_of(session, code, limits={"wall_ms": 500}) == \
+        assert cell_of(session, code, limits={"wall_ms": 1500}) == \
             [("stdout", "a\n"), ("display", "1"), ("stdout", "b\n"), ("error", "Timeout")]
 
 
