@@ -20,5 +20,7 @@ typedef struct Later {
 
 /* size bytes, zeroed but for the Later that they begin with; NULL without memory. */
 void *later_new(App *app, h2o_req_t *req, size_t size);
+/* A client that hangs up is noticed before the answer: then req is NULL. */
+void later_watch(Later *later);
 /* Takes NULL. */
 void *later_free(void *later);

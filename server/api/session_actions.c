@@ -202,8 +202,10 @@ static void start_fork(App *app, h2o_req_t *req, Session *session, const Session
                 (void) snprintf(forking->source_id, sizeof(forking->source_id), "%s", info.id);
                 r = session_fork(session, options, &callback);
         }
-        if (r == POOL_OK)
+        if (r == POOL_OK) {
+                later_watch(&forking->later);
                 return;
+        }
         respond_session_problem(app, req, ERRORS_PROBLEM, r);
         (void) later_free(forking);
 }

@@ -341,6 +341,18 @@ def test_what_cannot_be_copied(server):
         assert "no interpreter" in problem(session.post("fork"), 409)
 
 
+def test_a_copy_that_nobody_waits_for(server):
+    with made(server) as source:
+        source.ok("for i in range(500): open(str(i), 'w').close()")
+        client = server.client()
+        client.request("POST", source.path + "/fork", '{"id": "of nobody"}')
+        source.await_state("forking")
+        assert Session(server, "of nobody").is_there()
+        client.close()
+        source.await_state("idle")
+        eventually(lambda: not Session(server, "of nobody").is_there(), 20, "the copy is ended")
+
+
 def test_threads_and_files_that_a_copy_lacks(server):
     with made(server) as source:
         source.ok("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"

@@ -56,7 +56,10 @@ def short_lived(client, session, random):
     brief = create(client, random, idle_ms=5000)
     client.native.remove(brief)
     client.expiring.append(brief)
-    brief.probe("kept_brief = 1", {"kept_brief": 1}, limits={"wall_ms": 20000})
+    try:
+        brief.probe("kept_brief = 1", {"kept_brief": 1}, limits={"wall_ms": 20000})
+    except Gone:  # already, on a machine as busy as that: has_expired() accounts for it
+        pass
 
 
 def has_expired(client, session, random):
