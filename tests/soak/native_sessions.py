@@ -8,7 +8,7 @@ from harness.hatchery import eventually
 from harness.services import multipart
 from harness.sessions import Background, Streamed
 from native_session import SECONDS, Native
-from remembered import DEAF, EXIT, FILLERS, HOARD, PROBE, SEGFAULT, SLEEP, VIOLATION, Model, install_into
+from remembered import DEAF, EXIT, FILLERS, HOARD, PROBE, SEGFAULT, SLEEP, VIOLATION, Gone, Model, install_into
 
 MOST = 5  # sessions of one client
 
