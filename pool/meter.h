@@ -11,6 +11,7 @@
 #include "kit/cleanup.h"
 
 typedef struct Meter {
+        pid_t pid;
         clockid_t clock;
         int status_fd;         /* /proc/PID/status; -1 when unset */
         uint64_t start_cpu_ns; /* at meter_start() */
@@ -40,7 +41,7 @@ uint64_t meter_cpu_ns(const Meter *meter);
 /* … since the process began; 0 when there is none. */
 uint64_t meter_life_cpu_ns(const Meter *meter);
 
-/* Zeroes when the process is gone. */
+/* Zeroes when the process is gone, or has been waited for. */
 MemoryReading meter_memory(const Meter *meter);
 
 /* Memory used beyond the baseline, in bytes. */

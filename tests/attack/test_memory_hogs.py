@@ -124,3 +124,19 @@ def test_the_kernel_would_take_a_worker_first(server):
             pass
     for pid in server.makers_and_keepers():
         assert score(pid) >= score(server.pid)
+
+
+def test_memory_of_threads_that_outlive_the_first_one_counts(server):
+    """The files in /proc of a process whose first thread has ended say nothing of memory; its other threads have it all the same."""
+    attack(server, """
+import ctypes, threading, time
+def eat():
+    blocks = []
+    for _ in range(40):
+        blocks.append(b"x" * (8 << 20))
+        time.sleep(.01)
+    time.sleep(60)
+threading.Thread(target=eat).start()
+SYS_EXIT = {"x86_64": 60, "aarch64": 93}[__import__("platform").machine()]
+ctypes.CDLL(None).syscall(SYS_EXIT, 0)
+""", "memory_limit", limits={"memory_mb": 128})

@@ -2,8 +2,12 @@
 
 #include "pool/meter.h"
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "helpers.h"
@@ -15,11 +19,34 @@ static int orders[2], reports[2];
 static pid_t child;
 static Meter meter;
 
-/* The child: 'b' burns processor time for ever, 'm' takes memory, and says so when it is done. */
+static void child_main(void);
+
+/* In a thread; the first one has ended when its state is that of a zombie. */
+static void *go_on_alone(void *data) {
+        char text[256] = "", report = 't';
+
+        while (!strstr(text, "\nState:\tZ")) {
+                int fd = open("/proc/self/status", O_RDONLY);
+                ssize_t n = read(fd, text, sizeof(text) - 1);
+
+                text[n > 0 ? n : 0] = '\0';
+                (void) close(fd);
+        }
+        if (write(reports[1], &report, 1) == 1)
+                child_main();
+        return NULL;
+}
+
+/* The child: 'b' burns processor time for ever, 'm' takes memory, and says so when it is done; 't'
+ * goes on in another thread. */
 static void child_main(void) {
         char order;
 
         while (read(orders[0], &order, 1) == 1) {
+                pthread_t thread;
+
+                if (order == 't' && pthread_create(&thread, NULL, go_on_alone, NULL) == 0)
+                        (void) syscall(SYS_exit, 0);
                 if (order == 'm') {
                         uint8_t *memory = mmap(NULL, MEGABYTES << 20, PROT_READ | PROT_WRITE,
                                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -110,6 +137,15 @@ static void test_memory(void **state) {
         assert_in_range(meter_growth_bytes(&meter, after), MEGABYTES << 20, (MEGABYTES + 8) << 20);
 }
 
+static void test_memory_of_other_threads(void **state) {
+        meter_baseline(&meter);
+        order('t');
+        order('m');
+        assert_in_range(meter_growth_bytes(&meter, meter_memory(&meter)), MEGABYTES << 20,
+                        (MEGABYTES + 8) << 20);
+        assert_true(meter_memory(&meter).peak_kb >= MEGABYTES << 10);
+}
+
 static void test_less_than_before_is_no_growth(void **state) {
         meter.baseline_kb = 1 << 30;
         assert_int_equal(meter_growth_bytes(&meter, meter_memory(&meter)), 0);
@@ -142,6 +178,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 meter_test(test_processor_time),
                 meter_test(test_memory),
+                meter_test(test_memory_of_other_threads),
                 meter_test(test_less_than_before_is_no_growth),
                 meter_test(test_a_dead_process_says_nothing),
                 meter_test(test_a_process_that_is_not_there),
