@@ -236,6 +236,7 @@ void session_inspect(const Session *session, SessionInfo *ret_info) {
                 .lost = session->lost,
                 .forked_from = session->forked_from[0] ? session->forked_from : NULL,
                 .created_s = session->created_s,
+                .sequence = session->sequence,
                 .idle_ms = session->state == SESSION_BUSY ? 0
                                                           : (now_ns - session->used_ns) / NS_PER_MS,
                 .expires_ms = expires_ms(session, now_ns),

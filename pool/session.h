@@ -154,6 +154,7 @@ typedef struct SessionInfo {
         const char *lost; /* why its variables are gone, while nobody has been told; or NULL */
         const char *forked_from; /* id, or NULL */
         uint64_t created_s;      /* since the epoch */
+        uint64_t sequence;       /* no two have the same, though they may have the same id */
         uint64_t idle_ms;        /* since its last use; 0 while busy */
         uint64_t expires_ms;     /* from now, if it is not used; UINT64_MAX: never */
         uint64_t runs;           /* since its creation */

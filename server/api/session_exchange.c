@@ -158,7 +158,7 @@ static SessionRun *session_run_new(App *app, h2o_req_t *req, const Session *sess
         *session_run = (SessionRun){
                 .app = app,
                 .space = info.space,
-                .created_s = info.created_s,
+                .sequence = info.sequence,
                 .is_recorded = info.space == SESSION_NATIVE || info.space == SESSION_JUPYTER,
                 .source = slice_of(session_run + 1, source.size),
         };
@@ -183,7 +183,7 @@ static Session *find_session(const SessionRun *session_run) {
         if (!session)
                 return NULL;
         session_inspect(session, &info);
-        return info.created_s == session_run->created_s ? session : NULL;
+        return info.sequence == session_run->sequence ? session : NULL;
 }
 
 Session *session_of_exchange(const Exchange *exchange) {

@@ -32,7 +32,7 @@ struct SessionRun {
         App *app;
         SessionSpace space;
         char id[SESSION_ID_MAX + 1];
-        uint64_t created_s; /* tells it from a later session of the same id */
+        uint64_t sequence; /* tells it from a later session of the same id */
         bool is_recorded;
         Slice source;
 };

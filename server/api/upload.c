@@ -34,7 +34,7 @@ typedef struct UploadWork {
         uint64_t size; /* of all items */
         SessionSpace space;
         char id[SESSION_ID_MAX + 1];
-        uint64_t created_s; /* tells the session from a later one of the same id */
+        uint64_t sequence; /* tells the session from a later one of the same id */
         int workspace_fd;
         uid_t uid;
         uint64_t disk_bytes_max, disk_bytes, entries_max;
@@ -316,7 +316,7 @@ static void store_done(Chore *chore, int result) {
                 session = session_find(work->app->pool, work->space, slice_of_text(work->id));
         if (session) {
                 session_inspect(session, &info);
-                if (info.created_s != work->created_s)
+                if (info.sequence != work->sequence)
                         session = NULL;
         }
         if (session)
@@ -343,7 +343,7 @@ void upload_store(Upload *upload, Session *session, void (*stored)(Upload *uploa
         session_inspect(session, &info);
         (void) snprintf(work->id, sizeof(work->id), "%s", info.id);
         work->space = info.space;
-        work->created_s = info.created_s;
+        work->sequence = info.sequence;
         work->uid = session_uid(session);
         work->disk_bytes_max = info.limits.of[LIMIT_DISK_MB] << 20;
         work->entries_max = upload->app->options->sessions.files_max;
