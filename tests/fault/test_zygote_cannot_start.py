@@ -9,9 +9,9 @@ import pytest
 
 from faults import BARE, Under, nothing_lost, refused
 from harness.aftermath import at_rest, counters, template
-from harness.hatchery import eventually, program
+from harness.hatchery import eventually, python_program
 
-PYTHON = program().with_name("hatchery-python")
+PYTHON = python_program()
 
 
 class Switch:

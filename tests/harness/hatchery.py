@@ -36,6 +36,11 @@ def program():
     return Path(os.environ.get("HATCHERY", ROOT / "build" / "hatchery")).absolute()
 
 
+def python_program():
+    """What such a server starts by itself; beside a sanitized one there is a plain one."""
+    return Path(os.environ.get("HATCHERY_PYTHON_PROGRAM", program().with_name("hatchery-python")))
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -14,7 +14,7 @@ import pytest
 
 from command import hatchery
 from harness import proc
-from harness.hatchery import program
+from harness.hatchery import python_program
 from http_wire import BARE
 
 LAYERS = ["rlimits", "no_new_privs", "capabilities", "not_dumpable", "seccomp", "landlock", "uid", "userns", "pidns",
@@ -114,7 +114,7 @@ CALLS = {"x86_64": {"setsid": 112, "unshare": 272}, "aarch64": {"setsid": 157, "
 def refusing(tmp_path):
     def make(call):
         path = tmp_path / "python-program"
-        path.write_text(REFUSING.format(call=CALLS[call], python=program().with_name("hatchery-python")))
+        path.write_text(REFUSING.format(call=CALLS[call], python=python_program()))
         path.chmod(0o755)
         for parent in (tmp_path, *tmp_path.parents[:2]):
             parent.chmod(parent.stat().st_mode | 0o011)

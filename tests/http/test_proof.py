@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from command import hatchery
-from harness.hatchery import eventually, program
+from harness.hatchery import eventually, python_program
 from http_wire import BARE
 
 # Copies are tried before the worker that they are copied from; where there are none, it is that worker.
@@ -33,7 +33,7 @@ def hole():
         for part in ("work", "state"):
             (top / part).mkdir()
         wrapper = top / "python-program"
-        wrapper.write_text(HOLE.format(top=top, python=program().with_name("hatchery-python"),
+        wrapper.write_text(HOLE.format(top=top, python=python_program(),
                                        more=f"--view {top}/state"))
         wrapper.chmod(0o755)
         options = ["--python-program", wrapper, "--work-directory", top / "work", "--state-directory", top / "state"]
