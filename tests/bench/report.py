@@ -96,8 +96,8 @@ def targets(median, memory):
     ours, floor = median.best_rate(RESET, "frames"), median(("exec loop", "frames", "in process"), "per_second")
     add("pandas, reset, throughput", ours, "/s", floor, "exec loop, 1 core", ours / floor, "–")
     for kind, target in (("untouched", "≤ 1.4 MB"), ("touched", "≤ 9 MB")):
-        add(f"one more idle worker, {kind}", memory[kind]["available_kb"] / 1024, "MiB",
-            memory[kind]["pss_kb"] / 1024, "MiB by proportional shares", None, target)
+        add(f"one more idle worker, {kind}", memory[kind]["pss_kb"] / 1024, "MiB",
+            memory[kind]["available_kb"] / 1024, "MiB less on the whole machine", None, target)
     for server in (FRESH, RESET):
         key = (server, "tiny", "open loop at 70 %")
         p50, p99 = median(key, "p50"), median(key, "p99")
