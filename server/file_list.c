@@ -4,15 +4,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "kit/error.h"
 #include "pool/tree.h"
 #include "pool/tree_walk.h"
+#include "server/time_text.h"
 
-#define PATH_BYTES_MAX   (64U << 10)
-#define LAST_RFC3339_S   253402300799LL /* the end of the year 9999 */
-#define RFC3339_TEXT_MAX 32
+#define PATH_BYTES_MAX (64U << 10)
 
 typedef struct Listing {
         JsonWriter writer;
@@ -23,14 +21,9 @@ typedef struct Listing {
 } Listing;
 
 static void write_time(JsonWriter *writer, int64_t seconds) {
-        time_t time = (time_t) (seconds < 0                ? 0
-                                : seconds > LAST_RFC3339_S ? LAST_RFC3339_S
-                                                           : seconds);
-        char text[RFC3339_TEXT_MAX];
-        struct tm parts;
+        char text[TIME_TEXT_SIZE];
 
-        (void) gmtime_r(&time, &parts);
-        (void) strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+        time_text_seconds(seconds, text);
         json_literal(writer, text);
 }
 

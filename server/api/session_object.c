@@ -32,7 +32,7 @@ void session_object_write(JsonWriter *writer, const Session *session) {
         char created[TIME_TEXT_SIZE];
 
         session_inspect(session, &info);
-        time_text_utc(info.created_s * 1000, created);
+        time_text_seconds((int64_t) info.created_s, created);
         write_text(writer, "id", info.id);
         write_text(writer, "state", session_state_name(info.state));
         write_text(writer, "template", info.template);

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from harness.hatchery import eventually
+from harness.hatchery import ROOT, eventually
 from http_wire import Wire, problem
 
 
@@ -76,7 +76,11 @@ def test_root(server):
         assert server.get(link).status in (200, 405)
     page = server.get("/", {"Accept": "text/html,application/xhtml+xml"})
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert "/v1/execute" in page.text
+    table = (ROOT / "server" / "route.c").read_text()
+    for method, path in re.findall(r'\{"([A-Z]+)", +"(/[^"]+)"', table):
+        # What is below a session stands for itself with one of them.
+        if path != "/" and not path.startswith("/v1/sessions"):
+            assert f"{method} {path}<" in page.text
 
 
 # ── Request ids and the log ──
