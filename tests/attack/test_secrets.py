@@ -3,6 +3,7 @@
 import os
 import re
 
+from harness import proc
 from harness.aftermath import is_full
 from harness.hatchery import eventually
 from harness.plain_user import is_closed, skip_where_closed
@@ -99,23 +100,12 @@ print("done")
     assert run["stdout"] == "done\n"
 
 
-def targets_of(pid):
-    """What its descriptors are; those that come and go meanwhile are left out."""
-    found = []
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-        except FileNotFoundError:
-            pass
-    return found
-
-
 def test_no_worker_holds_a_socket_or_a_file_of_the_server(server):
     """Looked at from outside, where nothing can hide it."""
     skip_where_closed(server.pid)
     # One that is still coming up has what the zygote has, and no request yet.
     eventually(lambda: is_full(server), 20, "every worker is idle")
-    mine = set(targets_of(server.pid))
+    mine = set(proc.descriptors(server.pid))
     for pid in server.workers():
         try:
             theirs = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]

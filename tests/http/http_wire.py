@@ -81,6 +81,13 @@ def problem(answer, status):
     return document
 
 
+def complaint(answer, status, field=None):
+    """As problem(), about that member of the request; returns what it says."""
+    document = problem(answer, status)
+    assert document.get("field") == field, document
+    return document["detail"]
+
+
 def health(server):
     return server.get("/health").json()
 

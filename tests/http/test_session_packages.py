@@ -13,6 +13,7 @@ import pytest
 from harness import proc
 from harness.hatchery import SMALL_POOL, Hatchery, eventually, free_port
 from harness.wheels import Index, entry, wheel
+from http_wire import complaint
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +85,9 @@ def session(shop):
 
 
 def expect_problem(answer, status, *parts, field=None):
-    assert answer.status == status, answer
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem = answer.json()
+    detail = complaint(answer, status, field)
     for part in parts:
-        assert part in problem["detail"], problem
-    assert problem.get("field") == field, problem
+        assert part in detail, detail
 
 
 # ── Installing ──

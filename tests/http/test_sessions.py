@@ -1,4 +1,4 @@
-"""Sessions: how they are made, found, listed, reset, copied and ended, and what is left of them after a restart."""
+"""Sessions: how they are made, found, listed, reset and ended, and what is left of them after a restart."""
 
 import time
 
@@ -6,13 +6,7 @@ import pytest
 
 from harness.hatchery import eventually
 from harness.sessions import Background, Session, begun, made, make
-
-
-def problem(answer, status, field=None):
-    assert answer.status == status, answer
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json().get("field") == field, answer
-    return answer.json()["detail"]
+from http_wire import complaint
 
 
 # ── Making and finding ──
@@ -63,7 +57,7 @@ def test_ids_of_all_kinds(server, id):
         run = session.run("1")
         assert run["session"]["id"] == id
         assert id in [one["id"] for one in server.get("/v1/sessions").json()["sessions"]]
-        assert problem(server.post("/v1/sessions", {"id": id}), 409, "id")
+        assert complaint(server.post("/v1/sessions", {"id": id}), 409, "id")
         assert session.notebook()["cells"]
     finally:
         assert session.end().status == 204
@@ -71,7 +65,7 @@ def test_ids_of_all_kinds(server, id):
 
 @pytest.mark.parametrize("id", ["", ".", "..", "a/b", "/", "x" * 129, "🦆" * 33, "a\nb", "\0", "a\x7f", "\x1b[0m"])
 def test_ids_that_cannot_be(server, id):
-    assert problem(server.post("/v1/sessions", {"id": id}), 422, "id").startswith("The id ")
+    assert complaint(server.post("/v1/sessions", {"id": id}), 422, "id").startswith("The id ")
 
 
 @pytest.mark.parametrize("path", ["%2e%2e", "%00", "%ff", "a%2fb", "x" * 129, "nobody", "%0a"])
@@ -105,7 +99,7 @@ def test_requests_that_are_wrong(server, body, status, field):
         return [session["id"] for session in server.get("/v1/sessions").json()["sessions"]]
 
     before = ids()
-    problem(server.post("/v1/sessions", body), status, field)
+    complaint(server.post("/v1/sessions", body), status, field)
     assert ids() == before
 
 
@@ -129,8 +123,8 @@ def test_listed_in_order_and_in_pages(make_server):
     assert pages == [ids[:2], ids[2:4], ids[4:]]
     assert server.get("/v1/sessions?after=s3").json() == {"sessions": [], "next": None}
     for wrong in ("0", "1001", "-1", "a", "", "99999999999999999999"):
-        problem(server.get(f"/v1/sessions?limit={wrong}"), 422, "limit")
-    problem(server.get("/v1/sessions?after=nobody"), 422, "after")
+        complaint(server.get(f"/v1/sessions?limit={wrong}"), 422, "limit")
+    complaint(server.get("/v1/sessions?after=nobody"), 422, "after")
     counters = server.health()["pool"]["counters"]
     assert (counters["sessions"], counters["sessions_made"]) == (5, 5)
 
@@ -176,7 +170,7 @@ def test_no_more_than_allowed(make_server):
     server = make_server("--sessions", "2")
     sessions = [make(server), make(server)]
     answer = server.post("/v1/sessions")
-    problem(answer, 503)
+    complaint(answer, 503)
     assert int(answer.headers["retry-after"]) >= 1
     sessions[0].end()
     make(server)
@@ -196,9 +190,9 @@ def test_makes_room_for_a_new_one(make_server):
 
 def test_there_may_be_none_at_all(make_server):
     server = make_server("--sessions", "0")
-    problem(server.post("/v1/sessions"), 404)
-    problem(server.get("/v1/sessions"), 404)
-    problem(server.get("/v1/sessions/a"), 404)
+    complaint(server.post("/v1/sessions"), 404)
+    complaint(server.get("/v1/sessions"), 404)
+    complaint(server.get("/v1/sessions/a"), 404)
     assert server.get("/v1/capabilities").json()["sessions"]["maximum"] == 0
     assert server.run("1")["status"] == "ok"
 
@@ -262,112 +256,9 @@ def test_reset_in_the_middle_of_a_run(server):
 def test_reset_wants_to_be_understood(server):
     with made(server) as session:
         session.ok("x = 1")
-        problem(session.post("reset", {"keep_files": "yes"}), 422, "keep_files")
-        problem(session.post("reset", {"keep": True}), 422, "keep")
+        complaint(session.post("reset", {"keep_files": "yes"}), 422, "keep_files")
+        complaint(session.post("reset", {"keep": True}), 422, "keep")
         assert session.value("x") == "1"
-
-
-# ── Copies ──
-
-
-def test_a_copy_has_everything_and_shares_nothing(server):
-    with made(server) as source:
-        source.ok("x = [1]\nimport collections\nopen('a', 'w').write('of the source');")
-        copy, answer = source.fork()
-        try:
-            assert answer["forked_from"] == source.id
-            assert answer["not_copied"] == {"threads": 0, "sockets": 0, "open_files": 0}
-            copy.ok("x.append(2)\nopen('b', 'w').write('of the copy');")
-            source.ok("x.append(3)\nopen('a', 'w').write('changed');")
-            look = "import os; print(x, sorted(os.listdir()), open('a').read(), collections.__name__)"
-            assert copy.ok(look) == "[1, 2] ['a', 'b'] of the source collections\n"
-            assert source.ok(look) == "[1, 3] ['a'] changed collections\n"
-        finally:
-            copy.end()
-
-
-def test_copies_of_copies_outlive_their_source(server):
-    source = make(server)
-    source.ok("x = 'seen'")
-    copy, _ = source.fork(id="copy of it")
-    source.end()
-    assert copy.value("x") == "'seen'"
-    second, answer = copy.fork()
-    assert answer["forked_from"] == "copy of it"
-    copy.end()
-    assert second.ok("print(x); open('a', 'w').write('b');") == "seen\n"
-    second.end()
-
-
-def test_the_last_generation_of_copies(server):
-    with made(server) as source:
-        source.run("x = 'from the first'")
-        copies = [source]
-        try:
-            for generation in range(1, 16):
-                copies.append(copies[-1].fork()[0])
-            assert copies[-1].ok("print(x)") == "from the first\n"
-            answer = copies[-1].post("fork", {})
-            assert answer.status == 409 and "15th generation" in answer.json()["detail"], answer
-            assert copies[-1].ok("print(x)") == "from the first\n"
-        finally:
-            for copy in copies[1:]:
-                copy.end()
-
-
-def test_a_copy_has_random_numbers_of_its_own(server):
-    with made(server) as source:
-        source.ok("import random, os, uuid\nimport numpy as np\nrandom.random()\nnp.random.rand();")
-        copies = [source.fork()[0] for _ in range(2)]
-        look = "print(random.random(), np.random.rand(), uuid.uuid4(), os.urandom(8))"
-        seen = [session.ok(look).split() for session in (source, *copies)]
-        for numbers in zip(*seen):
-            assert len(set(numbers)) == len(seen), seen
-        for copy in copies:
-            copy.end()
-
-
-def test_what_cannot_be_copied(server):
-    with made(server) as session:
-        with made(server, id="taken"):
-            problem(session.post("fork", {"id": "taken"}), 409, "id")
-        problem(session.post("fork", {"id": "a/b"}), 422, "id")
-        problem(session.post("fork", {"name": "a"}), 422, "name")
-        run = begun(session, "import time\ntime.sleep(60)")
-        assert "busy" in problem(session.post("fork"), 409)
-        session.interrupt()
-        run.ended()
-        session.run("import os; os._exit(3)")
-        assert "no interpreter" in problem(session.post("fork"), 409)
-
-
-def test_a_copy_that_nobody_waits_for(server):
-    """One that was answered before its client had gone is somebody's: then the next one has more to copy."""
-    for files in (2000, 10000, 40000):
-        with made(server) as source:
-            source.ok(f"for i in range({files}): open(str(i), 'w').close()")
-            client = server.client()
-            client.request("POST", source.path + "/fork", '{"id": "of nobody"}')
-            copy = Session(server, "of nobody")
-            eventually(copy.is_there, 20, "the copy is begun")
-            client.close()
-            was_under_way = source.inspect()["state"] == "forking"
-            source.await_state("idle")
-            if was_under_way:
-                eventually(lambda: not copy.is_there(), 20, "the copy is ended")
-                return
-            copy.end()
-    pytest.fail("no copy takes long enough to hang up meanwhile")
-
-
-def test_threads_and_files_that_a_copy_lacks(server):
-    with made(server) as source:
-        source.ok("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
-                  "f = open('log', 'w')")
-        copy, answer = source.fork()
-        assert answer["not_copied"] == {"threads": 1, "sockets": 0, "open_files": 1}
-        assert copy.value("threading.active_count()") == "1"
-        copy.end()
 
 
 # ── Restarts ──

@@ -1,37 +1,9 @@
 /* How many homes and members there may be: clients reach these bounds at will, so it is no failure,
  * and no line of the log. */
 
-#include "pool/home.h"
-
 #include <errno.h>
 
-#include "folders.h"
-
-#define UID_BASE 70000
-
-static Folder folder;
-static Homes homes;
-static Home home;
-static HomeMember member;
-static uid_t uid_base;
-
-static int set_up(void **state) {
-        uid_base = geteuid() == 0 ? UID_BASE : 0;
-        folder_make(&folder);
-        home = HOME_NONE;
-        member = HOME_MEMBER_NONE;
-        assert_int_equal(homes_open(&homes, folder.path, uid_base), 0);
-        assert_int_equal(home_make(&homes, true, &home, &member), 0);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        home_member_close(&member);
-        home_close(&homes, &home);
-        homes_close(&homes);
-        folder_remove(&folder);
-        return 0;
-}
+#include "home_scene.h"
 
 /* The linker puts it in place of kit_raise() (--wrap). */
 static unsigned n_raised;
@@ -70,9 +42,9 @@ static void test_there_are_only_so_many_homes(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(test_there_are_only_so_many_members, set_up,
+                cmocka_unit_test_setup_teardown(test_there_are_only_so_many_members, set_up_home,
                                                 tear_down),
-                cmocka_unit_test_setup_teardown(test_there_are_only_so_many_homes, set_up,
+                cmocka_unit_test_setup_teardown(test_there_are_only_so_many_homes, set_up_home,
                                                 tear_down),
         };
 

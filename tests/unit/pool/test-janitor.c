@@ -266,7 +266,25 @@ static void test_a_member_of_a_home(void **state) {
         assert_in_range(results[3].bytes_and_1 - 1, 400000, 499999);
 }
 
-/* "1+/2" is the workspace of member 2, and of no other, because the home says so. */
+#define N_MEMBERS 3
+
+/* A session, its copy, and the copy of that. "1+/2" is the workspace of member 2, and of no other,
+ * because the home says so. Each file has 100,000 bytes. */
+static void measure_family(const char *const *folders, size_t n_folders, const char *const *files,
+                           size_t n_files, MemberAnswer results[N_MEMBERS]) {
+        _autofree_ char *bytes = calloc(1, 100000);
+
+        for (size_t i = 0; i < n_folders; i++)
+                folder_make_in(folder.fd, folders[i]);
+        for (size_t i = 0; i < n_files; i++)
+                file_write(folder.fd, files[i], bytes, 100000);
+        assert_int_equal(symlinkat("1+/2", folder.fd, "2.folder"), 0);
+        assert_int_equal(syncfs(folder.fd), 0);
+        for (unsigned member = 0; member < N_MEMBERS; member++)
+                ask_of_member(member, &results[member]);
+        finish();
+}
+
 static void test_a_copy_of_a_copy(void **state) {
         static const char *const folders[] = {"work",      "work/0",     "work/1",     "work/1+",
                                               "work/1+/2", "work/1+/2+", "work/5+",    "work/5+/2",
@@ -274,20 +292,11 @@ static void test_a_copy_of_a_copy(void **state) {
                                               "packages/2"};
         static const char *const files[] = {"work/0/file", "work/1/file", "work/1+/2/file",
                                             "work/5+/2/file"};
-        _autofree_ char *bytes = calloc(1, 100000);
-        MemberAnswer results[3] = {0};
+        MemberAnswer results[N_MEMBERS] = {0};
 
-        for (size_t i = 0; i < N_ELEMENTS(folders); i++)
-                folder_make_in(folder.fd, folders[i]);
-        for (size_t i = 0; i < N_ELEMENTS(files); i++)
-                file_write(folder.fd, files[i], bytes, 100000);
-        assert_int_equal(symlinkat("1+/2", folder.fd, "2.folder"), 0);
-        assert_int_equal(syncfs(folder.fd), 0);
-        for (unsigned member = 0; member < 3; member++)
-                ask_of_member(member, &results[member]);
-        finish();
+        measure_family(folders, N_ELEMENTS(folders), files, N_ELEMENTS(files), results);
         /* Its own, and what somebody has put where it looks like another's. */
-        for (unsigned member = 0; member < 3; member++)
+        for (unsigned member = 0; member < N_MEMBERS; member++)
                 assert_in_range(results[member].bytes_and_1 - 1, 200000, 299999);
 }
 
@@ -299,18 +308,9 @@ static void test_what_a_copy_has_beside_its_workspace(void **state) {
                 "packages/1", "packages/2", "work/3+",    "work/3+/tmp"};
         static const char *const files[] = {"work/1+/tmp/file", "work/1+/file", "work/1+/9+/file",
                                             "work/1+/2+/file", "work/1+/2/file"};
-        _autofree_ char *bytes = calloc(1, 100000);
-        MemberAnswer results[3] = {0};
+        MemberAnswer results[N_MEMBERS] = {0};
 
-        for (size_t i = 0; i < N_ELEMENTS(folders); i++)
-                folder_make_in(folder.fd, folders[i]);
-        for (size_t i = 0; i < N_ELEMENTS(files); i++)
-                file_write(folder.fd, files[i], bytes, 100000);
-        assert_int_equal(symlinkat("1+/2", folder.fd, "2.folder"), 0);
-        assert_int_equal(syncfs(folder.fd), 0);
-        for (unsigned member = 0; member < 3; member++)
-                ask_of_member(member, &results[member]);
-        finish();
+        measure_family(folders, N_ELEMENTS(folders), files, N_ELEMENTS(files), results);
         assert_in_range(results[0].bytes_and_1 - 1, 0, 99999);
         assert_in_range(results[1].bytes_and_1 - 1, 300000, 399999);
         assert_in_range(results[2].bytes_and_1 - 1, 200000, 299999);

@@ -1,72 +1,6 @@
 /* The reader of a worker's frames: what it keeps, what it refuses, what it holds at most. */
 
-#include "pool/result.h"
-
-#include "helpers.h"
-#include "wire/frame.h"
-
-#define VALUE_MAX 1000
-
-static ResultReader reader;
-
-static int set_up(void **state) {
-        result_reader_init(&reader, VALUE_MAX);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        result_reader_done(&reader);
-        return 0;
-}
-
-static void feed(Slice bytes) {
-        assert_int_equal(buffer_append(&reader.bytes, bytes.data, bytes.size), 0);
-}
-
-static void feed_display(uint64_t after_stdout, uint64_t after_stderr, Slice document) {
-        _cleanup_(buffer_done) Buffer body = BUFFER_INIT(0);
-        StreamPlace place = {.bytes = {after_stdout, after_stderr}};
-
-        assert_int_equal(buffer_append(&body, &place, sizeof(place)), 0);
-        assert_int_equal(buffer_append(&body, document.data, document.size), 0);
-        assert_int_equal(frame_append(&reader.bytes, RESULT_DISPLAY, buffer_slice(&body)), 0);
-}
-
-static void feed_frame(uint32_t kind, Slice body) {
-        if (kind == RESULT_DISPLAY)
-                feed_display(0, 0, body);
-        else
-                assert_int_equal(frame_append(&reader.bytes, kind, body), 0);
-}
-
-static void feed_end(uint32_t outcome, int32_t exit_code) {
-        ResultEnd end = {.outcome = outcome, .exit_code = exit_code};
-
-        feed_frame(RESULT_END, slice_of(&end, sizeof(end)));
-}
-
-static void expect_none(SlotState state) {
-        unsigned kind;
-        SlotEvent event;
-
-        assert_int_equal(result_next(&reader, state, &kind, &event), RESULT_NEXT_NONE);
-}
-
-static void expect_part(unsigned wanted) {
-        unsigned kind;
-        SlotEvent event;
-
-        assert_int_equal(result_next(&reader, SLOT_BUSY, &kind, &event), RESULT_NEXT_PART);
-        assert_int_equal(kind, wanted);
-}
-
-static void expect_event(SlotState state, SlotEvent wanted) {
-        unsigned kind;
-        SlotEvent event;
-
-        assert_int_equal(result_next(&reader, state, &kind, &event), RESULT_NEXT_EVENT);
-        assert_string_equal(slot_event_name(event), slot_event_name(wanted));
-}
+#include "result_driver.h"
 
 static void expect_refused(uint32_t kind, Slice body) {
         result_reader_clear(&reader);
@@ -280,75 +214,6 @@ static void test_the_sizes_of_bodies_are_bounded(void **state) {
         }
 }
 
-static void test_a_display_begins_with_its_place(void **state) {
-        char body[sizeof(StreamPlace)] = "{\"a\":1}";
-
-        for (size_t size = 0; size <= sizeof(body); size++) {
-                result_reader_clear(&reader);
-                assert_int_equal(frame_append(&reader.bytes, RESULT_DISPLAY, slice_of(body, size)),
-                                 0);
-                expect_event(SLOT_BUSY, SLOT_EV_VIOLATION);
-                assert_int_equal(reader.n_displays, 0);
-        }
-}
-
-static void test_surplus_displays_are_dropped(void **state) {
-        RunResult result = {0};
-
-        for (unsigned i = 0; i < RESULT_DISPLAYS_MAX; i++) {
-                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"n\":1}"));
-                expect_part(RESULT_DISPLAY);
-        }
-        for (unsigned i = 0; i < 1000; i++)
-                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"n\":2}"));
-        feed_frame(RESULT_VALUE, SLICE_LITERAL("{\"v\":3}"));
-        feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"n\":4}"));
-        expect_part(RESULT_VALUE);
-        feed_end(OUTCOME_COMPLETED, 0);
-        expect_event(SLOT_BUSY, SLOT_EV_END);
-
-        result_fill(&reader, &result);
-        assert_int_equal(result.n_displays, RESULT_DISPLAYS_MAX);
-        assert_true(result.displays_truncated);
-        assert_slice(result.displays[RESULT_DISPLAYS_MAX - 1], "{\"n\":1}");
-        assert_slice(result.value, "{\"v\":3}");
-}
-
-static void test_displays_share_one_bound(void **state) {
-        char document[VALUE_MAX];
-
-        memset(document, ' ', sizeof(document));
-        memcpy(document, "{}", 2);
-        feed_frame(RESULT_DISPLAY, slice_of(document, VALUE_MAX - 10));
-        feed_frame(RESULT_DISPLAY, slice_of(document, 11));
-        feed_frame(RESULT_DISPLAY, slice_of(document, 10));
-        feed_frame(RESULT_DISPLAY, slice_of(document, 2));
-        expect_part(RESULT_DISPLAY);
-        expect_part(RESULT_DISPLAY);
-        expect_none(SLOT_BUSY);
-        assert_int_equal(reader.display_bytes, VALUE_MAX);
-        assert_true(reader.displays_truncated);
-}
-
-/* A run that shows pictures for an hour fills no store. */
-static void test_dropped_displays_give_their_room_back(void **state) {
-        size_t size;
-
-        for (unsigned i = 0; i < RESULT_DISPLAYS_MAX; i++)
-                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{}"));
-        for (unsigned i = 0; i < RESULT_DISPLAYS_MAX; i++)
-                expect_part(RESULT_DISPLAY);
-        size = reader.bytes.size;
-        for (unsigned round = 0; round < 100000; round++) {
-                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("{\"picture\":\"of many bytes\"}"));
-                feed_frame(RESULT_DISPLAY, SLICE_LITERAL("not even a document"));
-                expect_none(SLOT_BUSY);
-                assert_int_equal(reader.bytes.size, size);
-        }
-        feed_end(OUTCOME_COMPLETED, 0);
-        expect_event(SLOT_BUSY, SLOT_EV_END);
-}
-
 static void test_other_states(void **state) {
         feed_frame(RESULT_READY, SLICE_NULL);
         expect_event(SLOT_STARTING, SLOT_EV_READY);
@@ -445,8 +310,6 @@ static void test_a_worker_that_stays_may_be_ready_again_at_once(void **state) {
         expect_none(SLOT_IDLE);
 }
 
-#define reader_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 reader_test(test_a_whole_result),
@@ -458,10 +321,6 @@ int main(void) {
                 reader_test(test_nothing_may_follow_the_end),
                 reader_test(test_what_is_no_frame_is_a_violation),
                 reader_test(test_the_sizes_of_bodies_are_bounded),
-                reader_test(test_a_display_begins_with_its_place),
-                reader_test(test_surplus_displays_are_dropped),
-                reader_test(test_displays_share_one_bound),
-                reader_test(test_dropped_displays_give_their_room_back),
                 reader_test(test_other_states),
                 reader_test(test_a_canary_has_one_answer_of_one_size),
                 reader_test(test_a_failure_says_why),

@@ -9,6 +9,7 @@
 
 #include "pool/internal.h"
 #include "sessions.h"
+#include "../skip.h"
 
 static const LayerMask landlock = 1U << LAYER_LANDLOCK;
 
@@ -30,7 +31,7 @@ static bool has_cells_and_landlock(void) {
 /* Without Landlock, of which the server hears afterwards. */
 static void start_less_shut_in(IsolationMode mode) {
         if (!has_cells_and_landlock())
-                skip();
+                skip_because("this machine has no cells, or no Landlock");
         isolate(landlock);
         driver.plan.mode = mode;
         start();
@@ -167,7 +168,7 @@ static void test_where_less_is_asked_for_runs_are_served(void **state) {
 /* In either mode: sessions that are served go on to be. */
 static void test_no_generation_takes_over_that_serves_less(void **state) {
         if (!has_cells_and_landlock())
-                skip();
+                skip_because("this machine has no cells, or no Landlock");
         isolate(landlock);
         start_with_spares();
         pool_reload(driver.pool);

@@ -1,79 +1,14 @@
 /* Files in a workspace that may be hostile: written as a whole or not at all, and nothing through
  * links. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "workspace_scene.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "../skip.h"
-#include "jsontext/scan.h"
 #include "pool/chores.h"
-#include "server/file_list.h"
-#include "server/file_store.h"
-
-#define PLENTY (1ULL << 30)
-
-typedef struct Scene {
-        char path[64];
-        int outside_fd, fd; /* …/ and …/work */
-} Scene;
-
-static Scene scene;
-
-static int set_up(void **state) {
-        (void) snprintf(scene.path, sizeof(scene.path), "/tmp/test-file-store-XXXXXX");
-        if (!mkdtemp(scene.path))
-                return -1;
-        scene.outside_fd = open(scene.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (mkdirat(scene.outside_fd, "work", 0700) < 0)
-                return -1;
-        scene.fd = openat(scene.outside_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return scene.fd < 0 ? -1 : 0;
-}
-
-static int tear_down(void **state) {
-        char command[128];
-
-        (void) close(scene.fd);
-        (void) close(scene.outside_fd);
-        (void) snprintf(command, sizeof(command), "rm -rf %s", scene.path);
-        return system(command);
-}
-
-static FilePut last;
-static FileRoom room;
-
-static int put_body(const char *path, const Body *body, uint64_t disk_bytes_max) {
-        room.is_known = false;
-        last = (FilePut){
-                .workspace_fd = scene.fd,
-                .path = path,
-                .uid = (uid_t) -1,
-                .body = body,
-                .size = body->size,
-                .disk_bytes_max = disk_bytes_max,
-                .entries_max = 100000,
-                .room = &room,
-        };
-        return file_put(&last);
-}
-
-static int put(const char *path, const char *text) {
-        Body body = body_in_memory(slice_of_text(text));
-
-        return put_body(path, &body, PLENTY);
-}
 
 static void check_at(int fd, const char *path, const char *text) {
         char content[64] = "";
@@ -83,18 +18,6 @@ static void check_at(int fd, const char *path, const char *text) {
         assert_int_equal(read(file_fd, content, sizeof(content) - 1), strlen(text));
         assert_string_equal(content, text);
         (void) close(file_fd);
-}
-
-static unsigned count(int fd) {
-        int own_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *directory = fdopendir(own_fd);
-        unsigned n = 0;
-
-        assert_non_null(directory);
-        while (readdir(directory))
-                n++;
-        (void) closedir(directory);
-        return n - 2;
 }
 
 static void test_put(void **state) {
@@ -318,142 +241,20 @@ static void test_a_full_disk(void **state) {
         assert_int_equal(umount2(path, MNT_DETACH), 0);
 }
 
-static void test_remove(void **state) {
-        assert_int_equal(put("a", "x"), 0);
-        assert_int_equal(put("d/e/f", "x"), 0);
-        assert_int_equal(mkdirat(scene.fd, "empty", 0700), 0);
-        assert_int_equal(file_remove(scene.fd, "none", true), -ENOENT);
-        assert_int_equal(file_remove(scene.fd, "a/x", true), -ENOTDIR);
-        assert_int_equal(file_remove(scene.fd, "a", false), 0);
-        assert_int_equal(file_remove(scene.fd, "d", false), -ENOTEMPTY);
-        assert_int_equal(file_remove(scene.fd, "empty", false), 0);
-        assert_int_equal(file_remove(scene.fd, "d", true), 0);
-        assert_int_equal(count(scene.fd), 0);
-}
-
-/* Links below are removed, not followed; depth has no end; folders may be closed to their owner. */
-static void test_remove_what_is_hostile(void **state) {
-        int fd = openat(scene.outside_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        assert_int_equal(mkdirat(scene.outside_fd, "secret", 0700), 0);
-        assert_int_equal(mkdirat(scene.outside_fd, "secret/inside", 0700), 0);
-        assert_int_equal(mkdirat(scene.fd, "top", 0700), 0);
-        assert_int_equal(symlinkat("../../secret", scene.fd, "top/link"), 0);
-        assert_int_equal(mkdirat(scene.fd, "top/closed", 0700), 0);
-        assert_int_equal(mkdirat(scene.fd, "top/closed/x", 0700), 0);
-        assert_int_equal(fchmodat(scene.fd, "top/closed", 0, 0), 0);
-        (void) close(fd);
-        fd = openat(scene.fd, "top", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        for (int i = 0; i < 3000; i++) {
-                int below_fd;
-
-                assert_int_equal(mkdirat(fd, "d", 0700), 0);
-                below_fd = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                (void) close(fd);
-                fd = below_fd;
-        }
-        (void) close(fd);
-        assert_int_equal(file_remove(scene.fd, "top", true), 0);
-        assert_int_equal(count(scene.fd), 0);
-        fd = openat(scene.outside_fd, "secret", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_int_equal(count(fd), 1);
-        (void) close(fd);
-}
-
-static Buffer listing;
-
-static const char *list(const char *path, const char *prefix) {
-        int fd = file_open_folder(scene.fd, path);
-
-        assert_true(fd >= 0);
-        buffer_done(&listing);
-        assert_int_equal(file_list(fd, prefix, &listing), 0);
-        (void) close(fd);
-        assert_true(json_is(buffer_slice(&listing), JSON_OBJECT, 0));
-        assert_int_equal(buffer_append(&listing, "", 1), 0);
-        return (const char *) listing.data;
-}
-
-static void test_list(void **state) {
-        const struct timespec times[2] = {{.tv_sec = 0}, {.tv_sec = 86399, .tv_nsec = 999999999}};
-        const struct timespec far[2] = {{.tv_sec = INT64_MAX / 4}, {.tv_sec = INT64_MAX / 4}};
-
-        assert_string_equal(list("", ""), "{\"files\":[],\"truncated\":false}");
-        assert_int_equal(put("b", "xy"), 0);
-        assert_int_equal(put("a/\"c\"", ""), 0);
-        assert_int_equal(symlinkat("/etc/passwd", scene.fd, "a/link"), 0);
-        assert_int_equal(mkfifoat(scene.fd, "a/\xff", 0600), 0);
-        assert_int_equal(utimensat(scene.fd, "b", times, 0), 0);
-        assert_non_null(strstr(list("", ""),
-                               "{\"files\":[{\"path\":\"a\",\"type\":\"folder\",\"size\":0,"));
-        assert_non_null(
-                strstr(list("", ""), "{\"path\":\"a/\\\"c\\\"\",\"type\":\"file\",\"size\":0,"));
-        assert_non_null(strstr(list("", ""), "{\"path\":\"a/link\",\"type\":\"link\",\"size\":0,"));
-        assert_non_null(strstr(list("", ""), "{\"path\":\"a/\xef\xbf\xbd\",\"type\":\"other\","));
-        assert_non_null(strstr(list("", ""),
-                               "{\"path\":\"b\",\"type\":\"file\",\"size\":2,\"modified\":"
-                               "\"1970-01-01T23:59:59Z\"}],\"truncated\":false}"));
-        assert_non_null(strstr(list("a", "a/"), "{\"files\":[{\"path\":\"a/\\\"c\\\"\""));
-        (void) utimensat(scene.fd, "b", far, 0);
-        assert_non_null(list("", ""));
-}
-
-static void test_long_lists(void **state) {
-        char name[32];
-        int fd;
-
-        for (int i = 0; i < FILE_LIST_ENTRIES_MAX; i++) {
-                (void) snprintf(name, sizeof(name), "%d", i);
-                fd = openat(scene.fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-                (void) close(fd);
-        }
-        assert_non_null(strstr(list("", ""), "\"truncated\":false"));
-        assert_int_equal(put("one-more", ""), 0);
-        assert_non_null(strstr(list("", ""), "\"truncated\":true"));
-}
-
-static void test_deep_lists(void **state) {
-        char name[256];
-        int fd = openat(scene.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        memset(name, 'x', 255);
-        name[255] = '\0';
-        for (int i = 0; i < FILE_LIST_DEPTH_MAX + 8; i++) {
-                int below_fd;
-
-                assert_int_equal(mkdirat(fd, name, 0700), 0);
-                below_fd = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                (void) close(fd);
-                fd = below_fd;
-        }
-        (void) close(fd);
-        assert_non_null(strstr(list("", ""), "\"truncated\":true"));
-}
-
-static int done(void **state) {
-        buffer_done(&listing);
-        return 0;
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(test_put, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_put_gives_it_away, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_put_from_a_file, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_links_are_not_followed, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_what_stands_in_the_way, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_what_is_no_file, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_the_limit, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_no_more_files_than_may_be, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_a_running_sum, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_what_would_take_long, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_a_full_disk, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_remove_what_is_hostile, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_list, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_long_lists, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_deep_lists, set_up, tear_down),
+                scene_test(test_put),
+                scene_test(test_put_gives_it_away),
+                scene_test(test_put_from_a_file),
+                scene_test(test_links_are_not_followed),
+                scene_test(test_what_stands_in_the_way),
+                scene_test(test_what_is_no_file),
+                scene_test(test_the_limit),
+                scene_test(test_no_more_files_than_may_be),
+                scene_test(test_a_running_sum),
+                scene_test(test_what_would_take_long),
+                scene_test(test_a_full_disk),
         };
 
-        return cmocka_run_group_tests(tests, NULL, done);
+        return cmocka_run_group_tests(tests, NULL, NULL);
 }
