@@ -38,8 +38,9 @@
 #include "pool/workspace.h"
 #include "pool/zygote.h"
 
-/* A fork takes milliseconds. A zygote that has not reported one after this does not run. */
-#define SPAWN_REPORT_TIMEOUT_NS (1 * NS_PER_S)
+/* A fork takes milliseconds. A zygote that has not reported one after this does not run; one that
+ * merely had to wait for a processor is not replaced, as a new one would have to wait far longer. */
+#define SPAWN_REPORT_TIMEOUT_NS (5 * NS_PER_S)
 
 /* What can wait is done when nobody has asked for anything for this long. */
 #define SPARES_QUIET_NS (3 * NS_PER_MS)

@@ -54,5 +54,19 @@ def test_the_reason_is_told_as_meson_writes_it(tmp_path):
     assert "skipped  unit: c::2 - left out: no moon here" in tally(tmp_path, unit=(0, PASSED + case))[1]
 
 
+def test_the_complaint_of_a_unit_test_is_told(tmp_path):
+    said = "1..2\nok 1 - fine\nnot ok 2 - bad\n# 1 != 2\n# test.c:7: error: Failure!\n# not ok - tests\n"
+    case = '<testcase classname="c" name="2 - bad"><failure/></testcase>'
+    told = tally(tmp_path, unit=(1, PASSED + case + f"<system-out>{said}</system-out>"))[1]
+    assert told[0] == "FAILED   unit: c::2 - bad: 1 != 2; test.c:7: error: Failure!"
+    assert told[1] == "1 passed, 1 failed, 0 skipped"
+
+
+def test_a_program_that_did_not_come_to_its_end_is_a_failure(tmp_path):
+    told = tally(tmp_path, unit=(1, PASSED + "<system-out>1..3\nok 1 - good\n</system-out>"))[1]
+    assert "ended after 1 of 3 cases" in told[0]
+    assert told[1] == "1 passed, 1 failed, 0 skipped"
+
+
 def test_nothing_at_all_is_no_success(tmp_path):
     assert tally(tmp_path)[0] == 1

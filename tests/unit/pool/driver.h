@@ -239,12 +239,16 @@ static inline size_t count_children(void) {
         return list_of_cells(pids, N_ELEMENTS(pids), false);
 }
 
+/* The zygote and the workers are so many, as soon as what is dying has gone: a canary may just have
+ * done its work, and a keeper that is dying has no command line to tell it by. */
+#define check_children(n) drive_until(count_children() == (n))
+#define check_all_children(n) drive_until(count_all_children() == (n))
+
 /* With one slot: the process in it. */
 static inline pid_t only_worker(void) {
         pid_t children[16], zygote = state_of_template().zygote_pid, worker = 0;
         size_t n;
 
-        /* A keeper that is dying has no command line: that of a canary's cell. */
         drive_until((n = list_of_cells(children, N_ELEMENTS(children), false)) <= 2);
         for (size_t i = 0; i < n; i++) {
                 if (children[i] == zygote)

@@ -33,7 +33,7 @@ static void test_cancelling_who_runs(void **state) {
         assert_status(&waiting, RUN_OK);
         assert_int_equal(running.done, 0);
         drive_until(is_filled());
-        assert_int_equal(count_children(), 2);
+        check_children(2);
 }
 
 static void test_cancelling_a_request_that_is_half_sent(void **state) {

@@ -21,7 +21,7 @@ static void test_a_daemon_is_gone_before_the_slot_is_empty(void **state) {
                 drive_until(is_filled());
                 assert_int_not_equal(only_keeper(), keeper);
         }
-        assert_int_equal(count_children(), 2);
+        check_children(2);
 }
 
 static void test_a_killed_run_takes_its_daemon_with_it(void **state) {
@@ -106,7 +106,7 @@ static void test_a_killed_maker(void **state) {
         check_it_works();
         drive_until(is_filled());
         drive_until_cells(2);
-        assert_int_equal(count_all_children(), 2 + 2 + 2);
+        check_all_children(2 + 2 + 2);
 }
 
 static void test_a_stopped_maker_is_replaced(void **state) {
@@ -148,7 +148,7 @@ static void test_killing_under_load(void **state) {
         assert_true(done > 60);
         drive_until(is_filled());
         drive_until_cells(4);
-        assert_int_equal(count_all_children(), 2 + 4 + 4);
+        check_all_children(2 + 4 + 4);
         assert_int_equal(counters().quarantined, 0);
 }
 

@@ -238,7 +238,7 @@ static void test_without_any_cell(void **state) {
         check_it_works();
         /* A maker, for what all share; and in that, each has a user namespace of its own where it
          * cannot have a user. */
-        assert_int_equal(count_all_children(), has_cells() ? 1 + 1 + 1 + 1 : 1 + 1 + 1);
+        check_all_children(has_cells() ? 1 + 1 + 1 + 1 : 1 + 1 + 1);
 }
 
 static void test_without_a_filter(void **state) {
@@ -291,7 +291,7 @@ static void test_two_hundred_runs_leave_nothing(void **state) {
         /* The janitor closes what was held of cells that were thrown away, in its own time. */
         drive_until(is_filled() && count_open_descriptors() == descriptors);
         assert_int_equal(count_mounts(), mounts);
-        assert_int_equal(count_all_children(), 2 + 2 + 2);
+        check_all_children(2 + 2 + 2);
 }
 
 int main(void) {

@@ -103,7 +103,7 @@ static void test_a_killed_zygote_takes_no_run_with_it(void **state) {
         assert_string_equal(watched.out, "1\n2\n");
         drive_until(is_filled());
         assert_int_equal(state_of_template().restarts, 1);
-        assert_int_equal(count_children(), 3);
+        check_children(3);
         check_it_works();
 }
 
@@ -129,7 +129,7 @@ static void test_a_stopped_zygote_is_replaced(void **state) {
         assert_int_equal(state_of_template().restarts, 1);
         assert_int_not_equal(state_of_template().zygote_pid, zygote);
         drive_until(is_filled());
-        assert_int_equal(count_children(), 2);
+        check_children(2);
 }
 
 static void test_a_zygote_killed_while_it_forks(void **state) {
@@ -152,7 +152,7 @@ static void test_a_zygote_killed_while_it_forks(void **state) {
                 assert_status(&watched[i], RUN_OK);
         }
         drive_until(is_filled());
-        assert_int_equal(count_children(), 5);
+        check_children(5);
 }
 
 static void test_a_reload_under_way(void **state) {
@@ -174,7 +174,7 @@ static void test_a_reload_under_way(void **state) {
         assert_status(&watched, RUN_OK);
         /* Each spare of the old generation has its successor: the one that is busy, too. */
         drive_until(counters().workers_started >= 8 && is_filled());
-        assert_int_equal(count_children(), 5);
+        check_children(5);
         assert_int_equal(state_of_template().restarts, 0);
         check_it_works();
 }
@@ -298,7 +298,7 @@ static void test_no_stray_stays(void **state) {
                 run(&watched, codes[i]);
                 assert_true(watched.status == RUN_OK || watched.status == RUN_EXIT);
                 drive_until(is_filled());
-                assert_int_equal(count_children(), 2);
+                check_children(2);
         }
 }
 

@@ -72,7 +72,7 @@ static void test_more_runs_than_workers(void **state) {
         assert_true(pool_is_idle(driver.pool));
         assert_int_equal(counters().runs[RUN_OK], N_ELEMENTS(watched));
         drive_until(is_filled());
-        assert_int_equal(count_children(), 4);
+        check_children(4);
 }
 
 static void test_nothing_is_left_for_the_next_run(void **state) {
