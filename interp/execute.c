@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,17 @@ int execute_prepare(void) {
 
 PyObject *execute_namespace(void) {
         return main_globals;
+}
+
+/* Whether this is a process that the code has made, with fork(3) of the C library. */
+static bool is_child;
+
+static void note_child(void) {
+        is_child = true;
+}
+
+int execute_watch_forks(void) {
+        return -pthread_atfork(NULL, NULL, note_child);
 }
 
 static PyObject *list_of_bytes(const SliceList *list) {
@@ -198,6 +210,31 @@ static void report_switches(Report *report) {
                 report_add(report, RESULT_SWITCHES, switches);
 }
 
+static void say_exception(PyObject *exception) {
+        PyObject *hook = PySys_GetObject("excepthook"); /* borrowed */
+        _pyowned_ PyObject *trace = PyException_GetTraceback(exception);
+
+        if (hook)
+                call_and_forget(PyObject_CallFunctionObjArgs(hook, Py_TYPE(exception), exception,
+                                                             trace ? trace : Py_None, NULL));
+}
+
+/* A child comes out of the code as its parent does, with copies of all that leads to the
+ * supervisor. It ends as a program does at the end of its script: what there is to tell of the run,
+ * and to read of the next request, is its parent's. */
+static _Noreturn void end_child(PyObject *exception) {
+        Report nobody = REPORT_INIT(-1);
+        ResultEnd end = {.outcome = OUTCOME_COMPLETED};
+
+        if (exception)
+                end = report_exception(exception, &nobody);
+        if (end.outcome == OUTCOME_RAISED)
+                say_exception(exception);
+        call_and_forget(runtime_call_one(RUNTIME_FINISH, Py_True));
+        (void) fflush(NULL);
+        _exit(end.exit_code);
+}
+
 ResultEnd execute_run(const Request *request, Report *report) {
         ResultEnd end = {.outcome = OUTCOME_COMPLETED};
         _pyowned_ PyObject *value = NULL, *exception = NULL;
@@ -207,12 +244,14 @@ ResultEnd execute_run(const Request *request, Report *report) {
         streams_begin();
 
         value = set_up_and_run(request);
+        if (!value)
+                exception = compat_take_exception();
+        if (is_child)
+                end_child(exception);
         if (value)
                 report_value(value, request, report);
-        else {
-                exception = compat_take_exception();
+        else
                 end = report_exception(exception, report);
-        }
         /* Nothing holds on to what the run has left but its own variables. */
         Py_CLEAR(value);
         Py_CLEAR(exception);
@@ -222,5 +261,8 @@ ResultEnd execute_run(const Request *request, Report *report) {
         /* Files that C code opened with fopen(); _exit() would lose what they hold back. */
         (void) fflush(NULL);
         report_switches(report);
+        /* Made by what is called last: a repr(), a callback of atexit. */
+        if (is_child)
+                end_child(NULL);
         return end;
 }

@@ -6,6 +6,10 @@
 #include "interp/report.h"
 #include "interp/request.h"
 
+/* Once, in the zygote, before any run: from then on a child of a run's process, made with fork(3),
+ * ends where its run does, and reports nothing. Returns 0 or -errno. */
+int execute_watch_forks(void);
+
 /* Makes a fresh __main__ for the next run, ahead of it. Returns 0, or -1 with a Python exception
  * set. */
 int execute_prepare(void);

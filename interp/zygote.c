@@ -15,6 +15,7 @@
 #include "interp/compat.h"
 #include "interp/confine.h"
 #include "interp/embed.h"
+#include "interp/execute.h"
 #include "interp/fork.h"
 #include "interp/image.h"
 #include "interp/runtime.h"
@@ -164,7 +165,7 @@ static int start_python(const Zygote *zygote, const ZygoteOptions *options) {
                 PyErr_Print();
                 return fail(zygote, "the harness does not start with this Python");
         }
-        return 0;
+        return execute_watch_forks() < 0 ? fail(zygote, "its forks cannot be watched") : 0;
 }
 
 /* JSON about this interpreter; a new reference to a str, or NULL with a Python exception set. */
