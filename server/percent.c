@@ -1,5 +1,7 @@
 #include "server/percent.h"
 
+#include <errno.h>
+
 static int hex_digit(uint8_t character) {
         if (character >= '0' && character <= '9')
                 return character - '0';
@@ -10,24 +12,33 @@ static int hex_digit(uint8_t character) {
         return -1;
 }
 
+int percent_first(Slice text, size_t *ret_size) {
+        int high, low;
+
+        *ret_size = 1;
+        if (text.data[0] != '%')
+                return text.data[0];
+        high = text.size > 2 ? hex_digit(text.data[1]) : -1;
+        low = text.size > 2 ? hex_digit(text.data[2]) : -1;
+        if (high < 0 || low < 0)
+                return -EINVAL;
+        *ret_size = 3;
+        return high << 4 | low;
+}
+
 bool percent_decode(Slice text, bool plus_is_space, uint8_t *out, size_t *ret_size) {
         size_t size = 0;
 
-        for (size_t i = 0; i < text.size; i++) {
-                uint8_t character = text.data[i];
+        while (text.size > 0) {
+                size_t taken;
+                int character = percent_first(text, &taken);
 
-                if (character == '%') {
-                        int high = i + 2 < text.size ? hex_digit(text.data[i + 1]) : -1;
-                        int low = i + 2 < text.size ? hex_digit(text.data[i + 2]) : -1;
-
-                        if (high < 0 || low < 0)
-                                return false;
-                        character = (uint8_t) (high << 4 | low);
-                        i += 2;
-                } else if (plus_is_space && character == '+') {
+                if (character < 0)
+                        return false;
+                if (plus_is_space && text.data[0] == '+')
                         character = ' ';
-                }
-                out[size++] = character;
+                out[size++] = (uint8_t) character;
+                text = slice_of(text.data + taken, text.size - taken);
         }
         *ret_size = size;
         return true;

@@ -62,31 +62,59 @@ static const Route routes[] = {
 };
 /* clang-format on */
 
+/* Takes one byte off the front of a path as it was sent. An encoded slash separates nothing: it is
+ * none of the table's. */
+static bool take_literal(Slice *path, char wanted) {
+        size_t size;
+
+        if (path->size == 0 || percent_first(*path, &size) != (uint8_t) wanted ||
+            (wanted == '/' && size > 1))
+                return false;
+        *path = slice_of(path->data + size, path->size - size);
+        return true;
+}
+
+/* Takes what stands for one {…}: a component that has no slash in it, encoded or not, and is
+ * neither
+ * "." nor "..", which others resolve. */
+static bool take_component(Slice *path, Slice *ret_component) {
+        const uint8_t *start = path->data;
+        size_t n = 0, n_dots = 0;
+
+        while (path->size > 0 && path->data[0] != '/') {
+                size_t size;
+                int character = percent_first(*path, &size);
+
+                if (character < 0 || character == '/')
+                        return false;
+                n++;
+                n_dots += character == '.';
+                *path = slice_of(path->data + size, path->size - size);
+        }
+        *ret_component = slice_of(start, (size_t) (path->data - start));
+        return n > 2 || n > n_dots;
+}
+
 bool route_path_matches(const char *pattern, Slice path, Slice *ret_parameters) {
-        const uint8_t *at = path.data;
-        const uint8_t *end = path.data + path.size;
         size_t n = 0;
 
         memset(ret_parameters, 0, ROUTE_PARAMETERS_MAX * sizeof(*ret_parameters));
         for (; *pattern != '\0'; pattern++) {
-                const uint8_t *start = at;
-
                 if (*pattern != '{') {
-                        if (at == end || *at++ != (uint8_t) *pattern)
+                        if (!take_literal(&path, *pattern))
                                 return false;
                         continue;
                 }
-                pattern = strchr(pattern, '}');
-                if (pattern[-1] == '*')
-                        at = end;
-                while (at < end && *at != '/')
-                        at++;
-                if (at == start)
-                        return false;
                 assert(n < ROUTE_PARAMETERS_MAX);
-                ret_parameters[n++] = slice_of(start, (size_t) (at - start));
+                pattern = strchr(pattern, '}');
+                if (pattern[-1] == '*') {
+                        ret_parameters[n++] = path;
+                        return path.size > 0;
+                }
+                if (!take_component(&path, &ret_parameters[n++]))
+                        return false;
         }
-        return at == end;
+        return path.size == 0;
 }
 
 static const Route *find(Slice method, Slice path, bool *ret_path_exists, Slice *ret_parameters) {
@@ -134,19 +162,27 @@ static Slice request_path(h2o_req_t *req) {
                                                        : req->input.path.len));
 }
 
+/* Whether each % of a path is followed by two hexadecimal digits. */
+static bool is_decodable(Slice path) {
+        while (path.size > 0) {
+                size_t size;
+
+                if (percent_first(path, &size) < 0)
+                        return false;
+                path = slice_of(path.data + size, path.size - size);
+        }
+        return true;
+}
+
 const Route *route_of_target(Slice method, Slice target) {
         const uint8_t *query = memchr(target.data, '?', target.size);
-        uint8_t decoded[H2O_MAX_REQLEN];
         bool path_exists;
         Slice path;
-        size_t size;
 
         if (query)
                 target.size = (size_t) (query - target.data);
         path = without_authority(target);
-        if (path.size > sizeof(decoded) || !percent_decode(path, false, decoded, &size))
-                return NULL;
-        return route_find(method, slice_of(decoded, size), &path_exists);
+        return is_decodable(path) ? route_find(method, path, &path_exists) : NULL;
 }
 
 ErrorStyle route_errors(h2o_req_t *req) {
@@ -157,20 +193,27 @@ ErrorStyle route_errors(h2o_req_t *req) {
         return route ? route->errors : ERRORS_PROBLEM;
 }
 
-/* Returns false when it cannot be decoded. */
-static bool decoded_path(h2o_req_t *req, Slice *ret_path) {
-        Slice path = request_path(req);
-        uint8_t *decoded;
-        size_t size;
+static void decode_parameters(h2o_req_t *req, Slice *parameters) {
+        for (size_t i = 0; i < ROUTE_PARAMETERS_MAX; i++) {
+                Slice raw = parameters[i];
+                uint8_t *decoded;
+                size_t size;
 
-        *ret_path = path;
-        if (path.size == 0 || !memchr(path.data, '%', path.size))
-                return true;
-        decoded = h2o_mem_alloc_pool(&req->pool, path.size);
-        if (!percent_decode(path, false, decoded, &size))
-                return false;
-        *ret_path = slice_of(decoded, size);
-        return true;
+                if (raw.size == 0 || !memchr(raw.data, '%', raw.size))
+                        continue;
+                decoded = h2o_mem_alloc_pool(&req->pool, raw.size);
+                (void) percent_decode(raw, false, decoded, &size);
+                parameters[i] = slice_of(decoded, size);
+        }
+}
+
+static bool has_encoded_slash(Slice path) {
+        for (size_t i = 0; i + 2 < path.size; i++) {
+                if (path.data[i] == '%' && path.data[i + 1] == '2' &&
+                    (path.data[i + 2] | 0x20) == 'f')
+                        return true;
+        }
+        return false;
 }
 
 /* The methods of a path, for Allow; every one of the table when path is "*". */
@@ -199,8 +242,12 @@ static void answer_without_route(h2o_req_t *req, Slice method, Slice path, bool 
         h2o_iovec_t allowed;
 
         if (!path_exists && !is_server_wide) {
-                respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 404},
-                              "There is nothing at this path. GET / lists what there is.");
+                respond_error(
+                        req, ERRORS_PROBLEM, (ErrorAnswer){.status = 404}, "%s",
+                        has_encoded_slash(path)
+                                ? "There is nothing at this path. An encoded slash (%2F) is "
+                                  "no separator; it may only stand in the path of a file."
+                                : "There is nothing at this path. GET / lists what there is.");
                 return;
         }
         allowed = allowed_methods(req, path);
@@ -217,17 +264,18 @@ static void answer_without_route(h2o_req_t *req, Slice method, Slice path, bool 
                       allowed.base);
 }
 
-/* The rule for paths is one: the path, percent-decoded, is exactly what the table says. Nothing is
- * normalised, so
- * "//health", "/health/" and "/x/../health" are other paths, and do not exist. */
+/* The rule for paths is one: component by component, percent-decoded, a path is exactly what the
+ * table says. Nothing is normalised, so "//health", "/health/" and "/x/../health" are other paths,
+ * and do not exist. An encoded slash parts no components: a proxy that filters by paths may take it
+ * for a slash or for a character like others, and then let pass what we would read otherwise. */
 void route_dispatch(App *app, h2o_req_t *req) {
         Slice method = slice_of(req->input.method.base, req->input.method.len);
+        Slice path = request_path(req);
         RouteMatch match = {0};
         bool path_exists;
         const Route *route;
-        Slice path;
 
-        if (!decoded_path(req, &path)) {
+        if (!is_decodable(path)) {
                 respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 400},
                               "In the path, a %% is not followed by two hexadecimal digits.");
                 return;
@@ -237,6 +285,7 @@ void route_dispatch(App *app, h2o_req_t *req) {
                 answer_without_route(req, method, path, path_exists);
                 return;
         }
+        decode_parameters(req, match.parameters);
         match.errors = route->errors;
         request_note(req)->errors = route->errors;
         route->handler(app, req, &match);

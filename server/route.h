@@ -36,8 +36,9 @@ typedef void (*RouteHandler)(App *app, h2o_req_t *req, const RouteMatch *match);
 typedef struct Route {
         const char *method;
         const char *path; /* "/v1/execute", or with {…} that stands for one component:
-                             "/get_data/{key}". A last {…*} stands for all the rest, with its
-                             slashes: "/files/{path*}". Neither stands for nothing */
+                             "/get_data/{key}", and is neither "." nor "..". A last {…*} stands for
+                             all the rest, with its slashes, encoded ones too: "/files/{path*}".
+                             Neither stands for nothing */
         RouteHandler handler;
         ErrorStyle errors;
         BodyLimit body;
@@ -53,8 +54,10 @@ const Route *route_of_target(Slice method, Slice target);
 /* In which shape its errors are to be, before it is dispatched. */
 ErrorStyle route_errors(h2o_req_t *req);
 
-/* Whether a path, before its query, exists; for limits that depend on it. */
+/* Whether a path as it was sent, before its query, exists; for limits that depend on it. */
 const Route *route_find(Slice method, Slice path, bool *ret_path_exists);
 
-/* Whether a path, decoded, is what a route's path says; ret_parameters has ROUTE_PARAMETERS_MAX. */
+/* Whether a path as it was sent is what a route's path says; ret_parameters has
+ * ROUTE_PARAMETERS_MAX, which are not decoded yet. Of a last {…*} it is not said whether it can be.
+ */
 bool route_path_matches(const char *pattern, Slice path, Slice *ret_parameters);

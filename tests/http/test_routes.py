@@ -13,7 +13,7 @@ from http_wire import Wire, problem
 
 @pytest.mark.parametrize("path", ["/nothing", "//health", "/health/", "/x/../health", "/./health", "/health;x", "/Health",
                                   "/v1", "/v1/", "/v1/execute/", "//v1/execute", "/v1//execute", "/health%00", "/health%20",
-                                  "health", "/upload_data/", "/get_data/a/b"])
+                                  "health", "/upload_data/", "/get_data/a/b", "/get_data/..", "/get_data/%2e%2E", "/get_data/."])
 def test_paths_that_do_not_exist(server, path):
     with Wire(server) as wire:
         problem(wire.request("GET", path).answer(), 404)
@@ -31,6 +31,28 @@ def test_paths_that_mean_the_same(server, path):
 def test_broken_percent_encoding(server, path):
     with Wire(server) as wire:
         problem(wire.request("GET", path).answer(), 400)
+
+
+@pytest.mark.parametrize("method, path", [("GET", "%2Fhealth"), ("POST", "/v1%2Fexecute"), ("POST", "/v1%2fsessions"),
+                                          ("POST", "/upload_data%2Fk"), ("GET", "/get_data/a%2Fb")])
+def test_an_encoded_slash_parts_nothing(server, method, path):
+    with Wire(server) as wire:
+        answer = wire.request(method, path, b'{"code": "1"}' if method == "POST" else b"").answer()
+        assert "encoded slash" in problem(answer, 404)["detail"]
+        assert wire.request().answer().status == 200
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_an_encoded_slash_in_the_path_of_a_file(server, session, size):
+    """A large body is taken by another way, which looks the route up before."""
+    id = session.rpartition("/")[2]
+    for path in (f"/v1/sessions%2F{id}/files/f", f"/v1/sessions/{id}%2Ffiles/f", f"/v1/sessions/{id}/files%2Ff",
+                 f"/v1%2Fsessions%2F{id}%2Ffiles%2Ff"):
+        problem(server.request("PUT", path, b"x" * size), 404)
+    assert server.get(f"{session}/files").json()["files"] == []
+    assert server.request("PUT", f"{session}/files/a%2Ff", b"x" * size).json() == {
+        "path": "a/f", "size": size, "replaced": False}
+    assert server.get(f"{session}/files/a/f").body == b"x" * size
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "execute", "HEAD"])

@@ -48,6 +48,20 @@ static const Case cases[] = {
         {"POST", "/upload_data/", NULL, false},
         {"POST", "/upload_data/a/b", NULL, false},
         {"POST", "/upload_data/a/", NULL, false},
+
+        {"GET", "/%68ealth", "/health", true},
+        {"GET", "/%5f", NULL, false},
+        {"POST", "/upload_data/a%5Fb", "/upload_data/{key}", true},
+        {"POST", "/upload_data/a%2Fb", NULL, false},
+        {"POST", "/upload_data%2fa", NULL, false},
+        {"POST", "/v1%2Fexecute", NULL, false},
+        {"GET", "%2Fhealth", NULL, false},
+        {"GET", "%2f", NULL, false},
+        {"PUT", "/v1/sessions%2fs%2ffiles/f", NULL, false},
+        {"PUT", "/v1/sessions/s%2Ffiles/f", NULL, false},
+        {"PUT", "/v1/sessions/s/files%2Ff", NULL, false},
+        {"PUT", "/v1/sessions/s/files/a%2Ff", "/v1/sessions/{id}/files/{path*}", true},
+        {"DELETE", "/v1/sessions/s%2Ffiles%2Ff", NULL, false},
 };
 
 static void test_cases(void **state) {
@@ -97,6 +111,26 @@ static const PathCase path_cases[] = {
         {"/s/{id}/files/{path*}", "/s/a/files/", {"!"}},
         {"/s/{id}/files/{path*}", "/s/a/files", {"!"}},
         {"/s/{id}/files/{path*}", "/s/a/b/files/c", {"!"}},
+        {"/s/{id}", "/s/%61", {"%61", NULL}},
+        {"/s/{id}", "/%73/a", {"a", NULL}},
+        {"/s/{id}", "/s%2Fa", {"!"}},
+        {"/s/{id}", "/s/%2F", {"!"}},
+        {"/s/{id}", "/s/a%2fb", {"!"}},
+        {"/s/{id}", "/s/a%252fb", {"a%252fb", NULL}},
+        {"/s/{id}", "/s/.", {"!"}},
+        {"/s/{id}", "/s/..", {"!"}},
+        {"/s/{id}", "/s/%2e", {"!"}},
+        {"/s/{id}", "/s/.%2E", {"!"}},
+        {"/s/{id}/x", "/s/%2e%2e/x", {"!"}},
+        {"/s/{id}", "/s/...", {"...", NULL}},
+        {"/s/{id}", "/s/.a", {".a", NULL}},
+        {"/s/{id}", "/s/a", {"a", NULL}},
+        {"/s/{id}", "/s/a%2", {"!"}},
+        {"/s/{id}", "/s/a%", {"!"}},
+        {"/s/{id}/files/{path*}", "/s/a/files/%2F", {"a", "%2F"}},
+        {"/s/{id}/files/{path*}", "/s/a/files/b%2Fc", {"a", "b%2Fc"}},
+        {"/s/{id}/files/{path*}", "/s/a%2Ffiles/b", {"!"}},
+        {"/s/{id}/files/{path*}", "/s/a/files%2Fb", {"!"}},
         {"/{all*}", "/", {"!"}},
         {"/{all*}", "/x", {"x", NULL}},
         {"/{all*}", "", {"!"}},
@@ -128,12 +162,28 @@ static void test_parameters_are_any_bytes(void **state) {
         assert_memory_equal(got[1].data, "\xff\0/\n", 4);
 }
 
+static const Route *of_target(const char *target) {
+        return route_of_target(SLICE_LITERAL("PUT"), slice_of_text(target));
+}
+
+/* Which bodies may be large is decided before a request is dispatched, and has to be decided alike.
+ */
+static void test_targets(void **state) {
+        assert_non_null(of_target("/v1/sessions/s/files/a%2Fb?x=%"));
+        assert_non_null(of_target("http://host/v1/sessions/s/files/f"));
+        assert_null(of_target("/v1/sessions/s%2Ffiles/f"));
+        assert_null(of_target("/v1/sessions/s/files/%"));
+        assert_null(of_target("/v1/sessions/s/files/%2"));
+        assert_null(of_target("/v1/sessions/s/files/%zz"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_cases),
                 cmocka_unit_test(test_nul_is_no_end),
                 cmocka_unit_test(test_path_matches),
                 cmocka_unit_test(test_parameters_are_any_bytes),
+                cmocka_unit_test(test_targets),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
