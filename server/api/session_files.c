@@ -304,6 +304,13 @@ void handle_session_file_put(App *app, h2o_req_t *req, const RouteMatch *match) 
 
         if (!session)
                 return;
+        /* A client that goes on with an upload that was cut off sends the rest, and says so. */
+        if (request_header(req, "content-range").size > 0) {
+                respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 400},
+                              "This body is a part of a file (Content-Range), and would replace "
+                              "the whole; send all of it.");
+                return;
+        }
         upload = upload_new(app, req, match);
         if (upload_add(upload, "path", match->parameters[1], 0, upload->body.size))
                 upload_store(upload, session, answer_put);

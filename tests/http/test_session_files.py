@@ -226,6 +226,17 @@ def test_unknown_sessions(server):
 # ── Attacks ──
 
 
+@pytest.mark.parametrize("content", [b"rest", b"r" * 100_000])
+def test_a_part_does_not_replace_the_whole(server, session, content):
+    """What curl -C sends. A large body is in a file of its own by then."""
+    assert put(server, session, "f", b"whole").status == 201
+    answer = put(server, session, "f", content, **{"Content-Range": f"bytes 5-{4 + len(content)}/{5 + len(content)}"})
+    assert answer.status == 400 and "Content-Range" in answer.json()["detail"]
+    assert get(server, session, "f").body == b"whole"
+    assert put(server, session, "f", content).status == 204
+    assert get(server, session, "f").body == content
+
+
 @pytest.mark.parametrize("path", [
     "..", "../x", "a/../../x", "%2e%2e", "%2e%2e%2fx", "%2E%2E/x", "a/%2e%2e/x", ".", "a/.", "a//b", "%2fetc%2fpasswd", "a/",
     "%00", "a%00b", "%0a", "a%7fb", "%c2%85", "%ff", "%c0%ae%c0%ae/x", "%c0%af", "a" * 256, "/".join("a" * 600), "a" * 1025,
