@@ -95,6 +95,13 @@ def test_data_is_kept_until_it_is_cleared(make_server):
     assert (answer.status, answer.json()) == (404, {"detail": "No data found for key 'k'"})
 
 
+def test_head_removes_nothing(server):
+    assert upload(server, "k", {"a": 1}).status == 200
+    assert server.request("HEAD", "/clear_data").status == 200
+    assert server.get("/get_data/k").json() == {"a": 1}
+    assert server.get("/clear_data").status == 200
+
+
 def test_data_outlives_the_server(make_server):
     server = make_server()
     upload(server, "k", {"a": 1})
