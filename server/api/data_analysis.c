@@ -92,7 +92,7 @@ void handle_data_analysis_execute(App *app, h2o_req_t *req, const RouteMatch *ma
                                      &request);
 
         if (is_read && !request.has_code)
-                is_read = reader_fail(&reader, 422, "code",
+                is_read = reader_fail(&reader, 422, "",
                                       "The member \"code\" is required: the Python source to run.");
         if (!is_read) {
                 respond_reader_error(req, match->errors, &reader.error);

@@ -117,11 +117,16 @@ ErrorAnswer refused_problem(const App *app, const char **ret_text) {
         return (ErrorAnswer){.status = 503, .retry_after_s = pool_retry_after_s(app->pool)};
 }
 
+/* Only a problem document has a member of its own for the field. */
 void respond_reader_error(h2o_req_t *req, ErrorStyle style, const ReaderError *error) {
+        bool has_field = error->field[0] != '\0';
+        bool is_in_text = has_field && style != ERRORS_PROBLEM;
+
         respond_error(req, style,
                       (ErrorAnswer){
                               .status = error->status,
-                              .field = error->field[0] != '\0' ? error->field : NULL,
+                              .field = has_field ? error->field : NULL,
                       },
-                      "%s", error->text);
+                      "%s%s%s", is_in_text ? error->field : "", is_in_text ? ": " : "",
+                      error->text);
 }

@@ -21,7 +21,10 @@
 /* FastAPI: a body that is no form has no fields. */
 static void respond_bad_form(h2o_req_t *req, const ReaderError *error) {
         if (error->status == 415)
-                respond_missing(req, FIELD_IN_BODY, "user_id");
+                respond_invalid(req, FIELD_IN_BODY, "user_id",
+                                "field required, in a form: multipart/form-data or "
+                                "application/x-www-form-urlencoded; the body is said to be neither",
+                                "value_error.missing");
         else
                 respond_reader_error(req, ERRORS_DETAIL, error);
 }

@@ -95,9 +95,10 @@ Upload *upload_new(App *app, h2o_req_t *req, const RouteMatch *match) {
                 work->body.memory = buffer_slice(&work->bytes);
         work->content_type = strndup(content_type.size > 0 ? (const char *) content_type.data : "",
                                      content_type.size);
-        if (!work->content_type)
+        if (work->content_type)
+                upload->body = work->body;
+        else
                 upload->work = work_free(work);
-        upload->body = work->body;
         return upload;
 }
 

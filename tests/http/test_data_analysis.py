@@ -68,3 +68,8 @@ def test_errors_have_the_same_shape(server, body, status):
     answer = server.post("/api/execute", body)
     assert answer.status == status
     assert set(answer.json()) == {"status", "output"} and answer.json()["status"] == "Error"
+
+
+def test_errors_name_the_member(server):
+    assert server.post("/api/execute", {"code": 1}).json()["output"] == "code: This must be a string, not a number."
+    assert server.post("/api/execute", {}).json()["output"] == 'The member "code" is required: the Python source to run.'

@@ -273,6 +273,10 @@ def test_forms(server, path):
     for headers, body in (({}, b""), ({"Content-Type": "application/x-www-form-urlencoded"}, b"user=1"),
                           ({"Content-Type": "application/json"}, b'{"user_id": "u"}')):
         assert detail(server.post(path, body, headers)) == (["body", "user_id"], "value_error.missing")
+    answer = server.post(path, b'{"user_id": "u"}', {"Content-Type": "application/json"})
+    assert "in a form" in answer.json()["detail"][0]["msg"]
+    answer = server.post(path, b"user_id=%zz", {"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.status == 400 and answer.json()["detail"].startswith("user_id: ")
     for user_id in ("", ".", "..", "a%2Fb", "a%00b", "%0a", "x" * 129):
         answer = server.post(path, f"user_id={user_id}", {"Content-Type": "application/x-www-form-urlencoded"})
         assert detail(answer) == (["body", "user_id"], "value_error"), user_id
