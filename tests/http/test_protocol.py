@@ -137,6 +137,7 @@ def tls_server(make_server, certificate):
                        certificate / "key.pem", "--head-timeout-ms", "500", "--idle-timeout-ms", "500")
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")  # which is why the server refuses it
 def test_tls(tls_server, certificate):
     url = f"https://127.0.0.1:{tls_server.port}/health"
     assert f"https://127.0.0.1:{tls_server.port}" in tls_server.ready_line
