@@ -75,13 +75,19 @@ static int remove_folder(int parent_fd, const char *name, bool recursive) {
         return r < 0 ? r : -ENOTEMPTY;
 }
 
-int file_remove(int workspace_fd, const char *path, bool recursive) {
+int file_remove(int workspace_fd, const char *path, bool recursive,
+                const FileCondition *condition) {
         FileWay way = {.fd = -1};
+        struct stat status;
         int r = file_walk(workspace_fd, path, false, 0, &way);
 
         if (r < 0)
                 return r;
-        if (unlinkat(way.fd, way.name, 0) < 0) {
+        /* What is not there is not found, whatever was demanded of it (RFC 9110, 13.2.1). */
+        if (condition && fstatat(way.fd, way.name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            !file_condition_holds(condition, &status)) {
+                r = -ESTALE;
+        } else if (unlinkat(way.fd, way.name, 0) < 0) {
                 r = -errno;
                 if (r == -EISDIR || r == -EPERM)
                         r = remove_folder(way.fd, way.name, recursive);

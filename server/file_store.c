@@ -260,6 +260,8 @@ static int commit(FilePut *put, RoomLock *lock, Pending *pending, const FileWay 
 
         if (exists && S_ISDIR(old.st_mode))
                 return -EISDIR;
+        if (!file_condition_holds(&put->condition, exists ? &old : NULL))
+                return -ESTALE;
         if (fstat(pending->fd, &status) < 0)
                 return raise_errno("look at an upload");
         r = know_room(put, lock);
@@ -273,6 +275,7 @@ static int commit(FilePut *put, RoomLock *lock, Pending *pending, const FileWay 
             (put->uid != (uid_t) -1 && fchown(pending->fd, put->uid, (gid_t) put->uid) < 0))
                 return raise_errno("give an upload to uid %u", put->uid);
         put->replaced = exists;
+        file_etag(&status, put->etag);
         r = name_pending(pending, way, exists);
         if (r == 0) {
                 put->room->bytes = put->disk_bytes + disk_bytes_of(&status);
@@ -312,10 +315,11 @@ static bool commit_body(FilePut *put, const FileWay *way, int *ret_r) {
 int file_put(FilePut *put) {
         FileWay way = {.fd = -1};
         Pending pending = {.fd = -1};
-        int r = file_walk(put->workspace_fd, put->path, true, put->uid, &way);
+        bool may_make = !file_condition_wants_a_file(&put->condition);
+        int r = file_walk(put->workspace_fd, put->path, may_make, put->uid, &way);
 
         if (r < 0)
-                return r;
+                return r == -ENOENT && !may_make ? -ESTALE : r;
         if (!commit_body(put, &way, &r)) {
                 r = put->is_short && put->size > CHORE_SHORT_BYTES ? -EBUSY
                                                                    : open_pending(way.fd, &pending);

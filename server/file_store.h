@@ -13,6 +13,7 @@
 
 #include "kit/cleanup.h"
 #include "server/body.h"
+#include "server/file_condition.h"
 
 /* What a workspace holds, for files that are put there one after the other: it is added up again
  * only when somebody else has put a file there meanwhile. */
@@ -32,8 +33,10 @@ typedef struct FilePut {
         uint64_t entries_max;    /* likewise, files and folders */
         bool is_short;           /* it may not take long: see -EBUSY */
         FileRoom *room;
-        bool replaced;       /* out: there was a file of that name */
-        uint64_t disk_bytes; /* out, after -EDQUOT: what is in use without it */
+        FileCondition condition;
+        bool replaced;            /* out: there was a file of that name */
+        uint64_t disk_bytes;      /* out, after -EDQUOT: what is in use without it */
+        char etag[FILE_ETAG_MAX]; /* out: of the file as it is then */
 } FilePut;
 
 /*
@@ -44,9 +47,10 @@ typedef struct FilePut {
  *     -ELOOP     a component is a symbolic link (at the end of the path one is replaced)
  *     -EDQUOT    the workspace would hold more than it may; disk_bytes is UINT64_MAX if it is
  *                files, or folders in folders, that are too many
+ *     -ESTALE    the condition does not hold; not done
  *     -EBUSY     is_short: it would take longer than a chore may in the short lane; not done
  *     -ENOSPC    the disk is full
- * or another -errno. The first five are not raised.
+ * or another -errno. The first six are not raised.
  */
 _must_check_ int file_put(FilePut *put);
 
@@ -55,9 +59,10 @@ _must_check_ int file_put(FilePut *put);
 _must_check_ int file_open(int workspace_fd, const char *path, struct stat *ret_status);
 
 /* Removes a file, a link (not what it leads to), or a folder, and with recursive what is in it.
- * -ENOENT, -ENOTDIR, -ELOOP, -ENOTEMPTY. Who adds to a folder meanwhile may make it -ENOTEMPTY,
- * too. Raises nothing. */
-_must_check_ int file_remove(int workspace_fd, const char *path, bool recursive);
+ * -ENOENT, -ENOTDIR, -ELOOP, -ENOTEMPTY; -ESTALE: the condition (NULL: none) does not hold. Who
+ * adds to a folder meanwhile may make it -ENOTEMPTY, too. Raises nothing. */
+_must_check_ int file_remove(int workspace_fd, const char *path, bool recursive,
+                             const FileCondition *condition);
 
 /* Opens a folder below the workspace; "": the workspace itself. -ENOENT, -ENOTDIR, -ELOOP. */
 _must_check_ int file_open_folder(int workspace_fd, const char *path);

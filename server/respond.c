@@ -37,6 +37,8 @@ const char *respond_reason(int status) {
                 return "Conflict";
         case 411:
                 return "Length Required";
+        case 412:
+                return "Precondition Failed";
         case 413:
                 return "Content Too Large";
         case 415:

@@ -162,6 +162,12 @@ static void begin(Download *download, DownloadWork *work) {
         DownloadHead head;
 
         download_head_make(req, work->path, download->options.attachment, &work->status, &head);
+        if (head.status == 412) {
+                respond_error(req, download->errors, (ErrorAnswer){.status = 412},
+                              "The file is not the one that the request demands (If-Match, "
+                              "If-Unmodified-Since).");
+                return;
+        }
         if (head.status == 416) {
                 respond_error(req, download->errors, (ErrorAnswer){.status = 416},
                               "The range begins behind the end of the file, which has %llu bytes.",

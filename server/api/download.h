@@ -15,9 +15,10 @@ typedef struct DownloadOptions {
 
 /*
  * Answers with the file: 200; 206 and 416 for one range; 304 for If-None-Match and
- * If-Modified-Since; HEAD. path has not been judged yet: one that can be no file's is 404. A folder
- * is 409; a link or a device is 404. The answer comes later. A file that shrinks meanwhile has its
- * answer cut off; one that grows is sent as long as it was.
+ * If-Modified-Since; 412 for If-Match and If-Unmodified-Since; HEAD. path has not been judged yet:
+ * one that can be no file's is 404. A folder is 409; a link or a device is 404. The answer comes
+ * later. A file that shrinks meanwhile has its answer cut off; one that grows is sent as long as it
+ * was.
  */
 void download_file(App *app, h2o_req_t *req, const RouteMatch *match, Session *session, Slice path,
                    const DownloadOptions *options);

@@ -3,11 +3,10 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "server/file_condition.h"
 #include "server/file_path.h"
 #include "server/media_type.h"
 #include "server/request.h"
-
-#define ETAG_MAX 64
 
 /* ── Ranges ── */
 
@@ -59,19 +58,6 @@ RangeKind download_range(Slice text, uint64_t file_size, uint64_t *ret_offset, u
 
 /* ── Conditions ── */
 
-static void make_etag(const struct stat *status, char *ret_etag) {
-        (void) snprintf(ret_etag, ETAG_MAX, "\"%llx-%llx-%llx\"",
-                        (unsigned long long) status->st_ino, (unsigned long long) status->st_size,
-                        (unsigned long long) status->st_mtim.tv_sec * 1000000000ULL +
-                                (unsigned long long) status->st_mtim.tv_nsec);
-}
-
-/* Whether a list of entity tags has this one, or is "*"; weak ones count (RFC 9110, 13.1.2). */
-static bool has_etag(Slice list, const char *etag) {
-        return slice_equals(list, "*") ||
-               (list.size > 0 && memmem(list.data, list.size, etag, strlen(etag)));
-}
-
 static bool is_unchanged_since(Slice date, int64_t modified_s) {
         struct tm parts = {0};
 
@@ -85,7 +71,7 @@ static bool is_not_modified(h2o_req_t *req, const char *etag, int64_t modified_s
         Slice wanted = request_header(req, "if-none-match");
 
         if (wanted.size > 0)
-                return has_etag(wanted, etag);
+                return etag_list_has(wanted, etag, true);
         return is_unchanged_since(request_header(req, "if-modified-since"), modified_s);
 }
 
@@ -168,10 +154,18 @@ void download_head_make(h2o_req_t *req, const char *path, bool attachment,
         uint64_t file_size = (uint64_t) status->st_size;
         Slice range = request_header(req, "range");
         DownloadHead head = {.status = 200, .size = file_size};
-        char etag[ETAG_MAX];
+        FileCondition condition = file_condition_read(req);
+        char etag[FILE_ETAG_MAX];
 
         head.has_body = !h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
-        make_etag(status, etag);
+        file_etag(status, etag);
+        /* RFC 9110, 13.2.2: what a request demands of the file comes first, and of If-None-Match
+         * GET has its own way. */
+        condition.if_none_match = SLICE_NULL;
+        if (!file_condition_holds(&condition, status)) {
+                ret_head->status = 412;
+                return;
+        }
         if (is_not_modified(req, etag, status->st_mtim.tv_sec)) {
                 head.status = 304;
                 head.has_body = false;

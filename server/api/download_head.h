@@ -8,7 +8,7 @@
 #include "kit/bytes.h"
 
 typedef struct DownloadHead {
-        int status; /* 200, 206, 304, 416 */
+        int status; /* 200, 206, 304, 412, 416 */
         uint64_t offset, size;
         bool has_body; /* not for HEAD and 304 */
 } DownloadHead;

@@ -31,6 +31,8 @@ struct FileChore {
         void (*answer)(FileChore *chore, h2o_req_t *req, int r);
         int workspace_fd;
         bool recursive;
+        FileCondition condition;
+        void *condition_bytes;
         Buffer document;
         char path[FILE_PATH_MAX + 2]; /* room for a slash */
         char id[SESSION_ID_MAX + 1];
@@ -46,6 +48,7 @@ static FileChore *file_chore_free(FileChore *chore) {
                 return NULL;
         kit_close_fd(&chore->workspace_fd);
         buffer_done(&chore->document);
+        free(chore->condition_bytes);
         free(chore);
         return NULL;
 }
@@ -205,7 +208,7 @@ static int delete_work(Chore *work) {
 
         if (!work->is_long && chore->recursive && is_large(chore))
                 return CHORE_IS_LONG;
-        return file_remove(chore->workspace_fd, chore->path, chore->recursive);
+        return file_remove(chore->workspace_fd, chore->path, chore->recursive, &chore->condition);
 }
 
 static void respond_no_content(h2o_req_t *req) {
@@ -224,6 +227,10 @@ static void answer_delete(FileChore *chore, h2o_req_t *req, int r) {
                 session_touch(session);
         if (r == 0)
                 respond_no_content(req);
+        else if (r == -ESTALE)
+                respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 412},
+                              "What has this name is not what the request demands (If-Match, "
+                              "If-None-Match, If-Unmodified-Since); nothing was removed.");
         else if (r == -ENOTEMPTY)
                 respond_error(
                         req, ERRORS_PROBLEM, (ErrorAnswer){.status = 409, .field = "path"}, "%s",
@@ -239,13 +246,18 @@ static void answer_delete(FileChore *chore, h2o_req_t *req, int r) {
 
 void handle_session_file_delete(App *app, h2o_req_t *req, const RouteMatch *match) {
         Session *session = session_of_path(app, req, match);
+        FileCondition condition;
         FileChore *chore;
         bool recursive;
 
         if (!session || !check_path(req, match->parameters[1]) ||
             !read_switch(req, "recursive", &recursive))
                 return;
+        condition = file_condition_read(req);
         chore = calloc(1, sizeof(*chore));
+        if (chore &&
+            file_condition_copy(&condition, &chore->condition, &chore->condition_bytes) < 0)
+                chore = file_chore_free(chore);
         if (chore) {
                 chore->chore.work = delete_work;
                 chore->answer = answer_delete;
@@ -289,7 +301,11 @@ static void respond_written(h2o_req_t *req, JsonWriter *writer) {
 static void answer_put(Upload *upload) {
         _cleanup_(buffer_done) Buffer body = BUFFER_INIT(0);
         JsonWriter writer = JSON_WRITER(&body);
+        const char *etag = upload->items[0].etag;
+        h2o_req_t *req = upload->req;
+        h2o_iovec_t copy = h2o_strdup(&req->pool, etag, strlen(etag));
 
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, copy.base, copy.len);
         if (upload->items[0].replaced) {
                 respond_no_content(upload->req);
                 return;
@@ -300,6 +316,7 @@ static void answer_put(Upload *upload) {
 
 void handle_session_file_put(App *app, h2o_req_t *req, const RouteMatch *match) {
         Session *session = session_of_path(app, req, match);
+        FileCondition condition;
         Upload *upload;
 
         if (!session)
@@ -311,8 +328,10 @@ void handle_session_file_put(App *app, h2o_req_t *req, const RouteMatch *match) 
                               "the whole; send all of it.");
                 return;
         }
+        condition = file_condition_read(req);
         upload = upload_new(app, req, match);
-        if (upload_add(upload, "path", match->parameters[1], 0, upload->body.size))
+        if (upload_demand(upload, &condition) &&
+            upload_add(upload, "path", match->parameters[1], 0, upload->body.size))
                 upload_store(upload, session, answer_put);
 }
 

@@ -30,6 +30,8 @@ typedef struct UploadWork {
         void (*stored)(Upload *upload);
         UploadItem *items;
         FileRoom room;
+        FileCondition condition;
+        void *condition_bytes;
         size_t n_items, n_stored;
         uint64_t size; /* of all items */
         SessionSpace space;
@@ -47,6 +49,7 @@ static UploadWork *work_free(UploadWork *work) {
         for (size_t i = 0; i < work->n_items; i++)
                 free(work->items[i].path);
         free(work->items);
+        free(work->condition_bytes);
         free(work->content_type);
         buffer_done(&work->bytes);
         kit_close_fd(&work->body.fd);
@@ -204,6 +207,15 @@ bool upload_add(Upload *upload, const char *field, Slice path, uint64_t offset, 
         return true;
 }
 
+bool upload_demand(Upload *upload, const FileCondition *condition) {
+        UploadWork *work = upload->work;
+
+        if (work && file_condition_copy(condition, &work->condition, &work->condition_bytes) == 0)
+                return true;
+        fail_no_memory(upload);
+        return false;
+}
+
 static int store_work(Chore *chore) {
         UploadWork *work = (UploadWork *) chore;
         int r = 0;
@@ -221,6 +233,7 @@ static int store_work(Chore *chore) {
                         .entries_max = work->entries_max,
                         .is_short = !chore->is_long,
                         .room = &work->room,
+                        .condition = work->condition,
                 };
 
                 r = file_put(&put);
@@ -229,6 +242,7 @@ static int store_work(Chore *chore) {
                         return CHORE_IS_LONG;
                 item->replaced = put.replaced;
                 work->disk_bytes = put.disk_bytes;
+                memcpy(item->etag, put.etag, sizeof(item->etag));
                 if (r == 0)
                         work->n_stored++;
         }
@@ -281,6 +295,12 @@ static void respond_store_error(UploadWork *work, int r) {
         case -EEXIST:
                 status = 409;
                 text = "A folder on the way to the file was moved or removed meanwhile.";
+                break;
+        case -ESTALE:
+                status = 412;
+                text = "The file that has this name, or that none has it, is not what the request "
+                       "demands (If-Match, If-None-Match, If-Unmodified-Since); nothing was "
+                       "written.";
                 break;
         case -ENOSPC:
                 status = 507;

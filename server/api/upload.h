@@ -29,13 +29,15 @@
 #include "pool/session.h"
 #include "server/app.h"
 #include "server/body.h"
+#include "server/file_condition.h"
 #include "server/form.h"
 #include "server/route.h"
 
 typedef struct UploadItem {
         char *path; /* relative to the workspace */
         uint64_t offset, size;
-        bool replaced; /* a file of that name was there */
+        bool replaced;            /* a file of that name was there */
+        char etag[FILE_ETAG_MAX]; /* when it has been written */
 } UploadItem;
 
 typedef struct Upload {
@@ -59,6 +61,10 @@ void upload_read_form(Upload *upload, void (*read)(Upload *upload));
 /* Adds a file. field: of the request, for errors. False: the path cannot be, and that has been
  * answered. */
 bool upload_add(Upload *upload, const char *field, Slice path, uint64_t offset, uint64_t size);
+
+/* Holds for each file that is written: where it does not, 412. False: that has been answered.
+ * Without a call, nothing is demanded. */
+bool upload_demand(Upload *upload, const FileCondition *condition);
 
 /* Writes the files one after another; stored is called from the event loop, never from inside, when
  * all are written, and the session is still there. */

@@ -193,6 +193,13 @@ def test_ranges_and_conditions(server, session):
                       {"If-Modified-Since": modified}]:
         answer = get(server, session, "r", **condition)
         assert (answer.status, answer.body) == (304, b""), condition
+    for condition in [{"If-Match": '"x"'}, {"If-Match": f"W/{etag}"}, {"If-Match": '"x"', "If-None-Match": etag},
+                      {"If-Unmodified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"}]:
+        assert get(server, session, "r", **condition).status == 412, condition
+    for condition in [{"If-Match": f'"x", {etag}'}, {"If-Match": "*"}, {"If-Unmodified-Since": modified},
+                      {"If-Match": etag, "If-Unmodified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"},
+                      {"If-Unmodified-Since": "yesterday"}]:
+        assert get(server, session, "r", **condition).status == 200, condition
     assert get(server, session, "r", **{"If-None-Match": '"x"',
                                         "If-Modified-Since": modified}).status == 200
     assert get(server, session, "r", **{"If-Range": etag, "Range": "bytes=0-1"}).status == 206
@@ -201,6 +208,40 @@ def test_ranges_and_conditions(server, session):
     assert (head.status, head.headers["content-length"], head.body) == (200, "512000", b"")
     put(server, session, "r", content)
     assert get(server, session, "r").headers["etag"] != etag
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_what_a_write_demands(server, session, size):
+    """Nobody writes over what he has not seen."""
+    content = b"x" * size
+    answer = put(server, session, "d/f", content, **{"If-None-Match": "*"})
+    assert answer.status == 201
+    seen = answer.headers["etag"]
+    assert get(server, session, "d/f").headers["etag"] == seen
+    date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    for demand in [{"If-None-Match": "*"}, {"If-None-Match": seen}, {"If-Match": '"x"'}, {"If-Match": f"W/{seen}"},
+                   {"If-Unmodified-Since": date}]:
+        answer = put(server, session, "d/f", b"y" * size, **demand)
+        assert answer.status == 412, demand
+        assert answer.headers["content-type"] == "application/problem+json" and "If-Match" in answer.json()["detail"]
+    for name in ("none", "e/none"):
+        assert put(server, session, name, content, **{"If-Match": "*"}).status == 412
+    assert get(server, session, "d/f").body == content
+    assert set(listing(server, session)) == {"d", "d/f"}
+    answer = put(server, session, "d/f", b"z" * size, **{"If-Match": f'"x", {seen}'})
+    assert answer.status == 204 and answer.headers["etag"] != seen
+    assert get(server, session, "d/f").body == b"z" * size
+    assert put(server, session, "g", content, **{"If-None-Match": seen, "If-Unmodified-Since": date}).status == 201
+
+
+def test_what_a_removal_demands(server, session):
+    seen = put(server, session, "f", b"1").headers["etag"]
+    path = f"{session}/files/f"
+    for demand in [{"If-Match": '"x"'}, {"If-None-Match": "*"}, {"If-Unmodified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"}]:
+        assert server.request("DELETE", path, None, demand).status == 412, demand
+    assert get(server, session, "f").body == b"1"
+    assert server.request("DELETE", path, None, {"If-Match": seen}).status == 204
+    assert server.request("DELETE", path, None, {"If-Match": seen}).status == 404
 
 
 def test_delete(server, session):

@@ -6,12 +6,12 @@ static void test_remove(void **state) {
         assert_int_equal(put("a", "x"), 0);
         assert_int_equal(put("d/e/f", "x"), 0);
         assert_int_equal(mkdirat(scene.fd, "empty", 0700), 0);
-        assert_int_equal(file_remove(scene.fd, "none", true), -ENOENT);
-        assert_int_equal(file_remove(scene.fd, "a/x", true), -ENOTDIR);
-        assert_int_equal(file_remove(scene.fd, "a", false), 0);
-        assert_int_equal(file_remove(scene.fd, "d", false), -ENOTEMPTY);
-        assert_int_equal(file_remove(scene.fd, "empty", false), 0);
-        assert_int_equal(file_remove(scene.fd, "d", true), 0);
+        assert_int_equal(file_remove(scene.fd, "none", true, NULL), -ENOENT);
+        assert_int_equal(file_remove(scene.fd, "a/x", true, NULL), -ENOTDIR);
+        assert_int_equal(file_remove(scene.fd, "a", false, NULL), 0);
+        assert_int_equal(file_remove(scene.fd, "d", false, NULL), -ENOTEMPTY);
+        assert_int_equal(file_remove(scene.fd, "empty", false, NULL), 0);
+        assert_int_equal(file_remove(scene.fd, "d", true, NULL), 0);
         assert_int_equal(count(scene.fd), 0);
 }
 
@@ -37,7 +37,7 @@ static void test_remove_what_is_hostile(void **state) {
                 fd = below_fd;
         }
         (void) close(fd);
-        assert_int_equal(file_remove(scene.fd, "top", true), 0);
+        assert_int_equal(file_remove(scene.fd, "top", true, NULL), 0);
         assert_int_equal(count(scene.fd), 0);
         fd = openat(scene.outside_fd, "secret", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_int_equal(count(fd), 1);

@@ -60,6 +60,50 @@ static void test_put_gives_it_away(void **state) {
         assert_int_equal(status.st_uid, 12345);
 }
 
+static int put_where(const char *path, FileCondition condition) {
+        Body body = body_in_memory(SLICE_LITERAL("x"));
+
+        last = (FilePut){.workspace_fd = scene.fd,
+                         .path = path,
+                         .uid = (uid_t) -1,
+                         .body = &body,
+                         .size = 1,
+                         .disk_bytes_max = PLENTY,
+                         .entries_max = 100000,
+                         .room = &room,
+                         .condition = condition};
+        return file_put(&last);
+}
+
+static void test_conditions(void **state) {
+        const FileCondition any = {.if_match = SLICE_LITERAL("*")};
+        const FileCondition none = {.if_none_match = SLICE_LITERAL("*")};
+        FileCondition seen = {0};
+        char etag[FILE_ETAG_MAX];
+        struct stat status;
+
+        room = (FileRoom){0};
+        /* Nor is a folder made for what may not be there. */
+        assert_int_equal(put_where("d/f", any), -ESTALE);
+        assert_int_equal(put_where("f", any), -ESTALE);
+        assert_int_equal(count(scene.fd), 0);
+        assert_int_equal(put_where("f", none), 0);
+        assert_int_equal(fstatat(scene.fd, "f", &status, 0), 0);
+        file_etag(&status, etag);
+        assert_string_equal(last.etag, etag);
+        assert_int_equal(put_where("f", none), -ESTALE);
+        seen.if_match = slice_of_text(etag);
+        assert_int_equal(put_where("f", seen), 0);
+        assert_string_not_equal(last.etag, etag);
+        assert_int_equal(put_where("f", seen), -ESTALE);
+        check_at(scene.fd, "f", "x");
+
+        assert_int_equal(file_remove(scene.fd, "none", false, &seen), -ENOENT);
+        assert_int_equal(file_remove(scene.fd, "f", false, &seen), -ESTALE);
+        assert_int_equal(file_remove(scene.fd, "f", false, &any), 0);
+        assert_int_equal(count(scene.fd), 0);
+}
+
 static int put_in_room(const char *path, uint64_t entries_max, bool is_short) {
         Body body = body_in_memory(SLICE_LITERAL("x"));
 
@@ -167,14 +211,14 @@ static void test_links_are_not_followed(void **state) {
         assert_int_equal(put("link/d/f", "x"), -ELOOP);
         assert_int_equal(file_open(scene.fd, "link/f", &status), -ELOOP);
         assert_int_equal(file_open_folder(scene.fd, "link"), -ELOOP);
-        assert_int_equal(file_remove(scene.fd, "link/f", true), -ELOOP);
+        assert_int_equal(file_remove(scene.fd, "link/f", true, NULL), -ELOOP);
         /* At the end it is the link that is meant, not what it leads to. */
         assert_int_equal(put("link", "x"), 0);
         assert_true(last.replaced);
         check_at(scene.fd, "link", "x");
         assert_int_equal(symlinkat("/etc/passwd", scene.fd, "passwd"), 0);
         assert_int_equal(file_open(scene.fd, "passwd", &status), -ELOOP);
-        assert_int_equal(file_remove(scene.fd, "passwd", true), 0);
+        assert_int_equal(file_remove(scene.fd, "passwd", true, NULL), 0);
         assert_int_equal(fstatat(AT_FDCWD, "/etc/passwd", &status, 0), 0);
         assert_int_equal(count(openat(scene.outside_fd, "secret", O_RDONLY | O_CLOEXEC)), 0);
 }
@@ -245,6 +289,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 scene_test(test_put),
                 scene_test(test_put_gives_it_away),
+                scene_test(test_conditions),
                 scene_test(test_put_from_a_file),
                 scene_test(test_links_are_not_followed),
                 scene_test(test_what_stands_in_the_way),
