@@ -110,7 +110,6 @@ class Footprint:
     children: int
     zombies: int
     work_entries: int
-    mounts: int
 
 
 def descriptors(pid):
@@ -142,5 +141,4 @@ def footprint(pid, work=None):
         children=len(kin),
         zombies=sum(state(one) == "Z" for one in kin),
         work_entries=sum(1 for _ in Path(work).rglob("*")) if work else 0,
-        mounts=len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()),
     )
