@@ -103,6 +103,8 @@ def test_root(server):
         # What is below a session stands for itself with one of them.
         if path != "/" and not path.startswith("/v1/sessions"):
             assert f"{method} {path}<" in page.text
+    example, = re.findall(r"-d '(.*)'</pre>", page.text)
+    assert server.post("/v1/execute", example).json()["status"] == "ok"
 
 
 # ── Request ids and the log ──
