@@ -77,6 +77,7 @@ enum {
         SESSION_E_TOO_LARGE, /* 409: its files are more, or deeper, than can be copied */
         SESSION_E_NO_DISK,   /* 503 with Retry-After: the disk is short (state_reserve_mb) */
         SESSION_E_WORN_OUT,  /* 409: it and its copies have been copied HOME_MEMBERS_MAX times */
+        SESSION_E_DISTURBED, /* 409: its code has moved or closed what was being copied */
 };
 
 /*

@@ -57,6 +57,11 @@ static void on_files_copied(Chore *chore, int result) {
         free(copy);
 }
 
+/* As much as there may be, and what has been allowed beyond that. */
+uint64_t fork_bytes_max(const Session *source) {
+        return source->limits.of[LIMIT_DISK_MB] << 21;
+}
+
 int fork_start_files(Fork *fork) {
         FileCopy *copy = calloc(1, sizeof(*copy));
         int r;
@@ -68,8 +73,7 @@ int fork_start_files(Fork *fork) {
                 .fork = fork,
                 .from = place_use(fork->source->place),
                 .to = place_use(fork->target->place),
-                /* As much as there may be, and what has been allowed beyond that. */
-                .bytes_max = fork->source->limits.of[LIMIT_DISK_MB] << 21,
+                .bytes_max = fork_bytes_max(fork->source),
                 .entries_max = fork->pool->config.session_files_max,
                 .uid = session_uid(fork->target),
         };

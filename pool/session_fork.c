@@ -14,6 +14,7 @@
 #include "kit/error.h"
 #include "kit/log.h"
 #include "pool/session_fork.h"
+#include "pool/tree.h"
 
 /* --- what comes of it --- */
 
@@ -105,11 +106,16 @@ static void try_again(Fork *fork) {
         order_again(fork);
 }
 
+/* Threads of its code go on while its files are copied, and may enter the folders of the copy. */
+static int blame(int error) {
+        return tree_is_disturbed(error) ? SESSION_E_DISTURBED : error;
+}
+
 static void settle_files(Fork *fork) {
         fork->phase = FORK_PROCESS;
         if (fork->files_result < 0) {
-                end_fork(fork,
-                         fork->files_result == -EDQUOT ? SESSION_E_TOO_LARGE : fork->files_result);
+                end_fork(fork, fork->files_result == -EDQUOT ? SESSION_E_TOO_LARGE
+                                                             : blame(fork->files_result));
                 return;
         }
         slot_move(fork->source_slot, SLOT_EV_FORK);
@@ -222,13 +228,21 @@ static int check_source(const Session *source) {
         return POOL_OK;
 }
 
+/* What has too many files, or folders that are too deep, counts as more than there is disk: that is
+ * the session's fault, and what copies the files says so. */
+static uint64_t bytes_to_copy(const Session *source) {
+        uint64_t bytes = session_disk_bytes(source), most = fork_bytes_max(source);
+
+        return bytes < most ? bytes : most;
+}
+
 static int make_target(Session *source, const SessionOptions *options, Session **ret_target) {
         SessionOptions mine = *options;
         Session *target;
         Place *place;
         int r;
 
-        if (pool_disk_is_short(source->pool, session_disk_bytes(source)))
+        if (pool_disk_is_short(source->pool, bytes_to_copy(source)))
                 return SESSION_E_NO_DISK;
         mine.template = source->template->index;
         mine.limits = source->limits;
@@ -239,7 +253,7 @@ static int make_target(Session *source, const SessionOptions *options, Session *
         r = place_add(source->place, &place);
         if (r < 0) {
                 free(target);
-                return r == -EUSERS ? SESSION_E_WORN_OUT : r;
+                return r == -EUSERS ? SESSION_E_WORN_OUT : blame(r);
         }
         (void) snprintf(target->forked_from, sizeof(target->forked_from), "%s", source->id);
         session_set_place(target, place);

@@ -23,6 +23,8 @@ struct Fork {
         Copy copy;
 };
 
+/* The most that the files of a copy of it may have together. */
+uint64_t fork_bytes_max(const Session *source);
 /* Its files, by a thread; has_files tells. */
 _must_check_ int fork_start_files(Fork *fork);
 /* Tells the source to copy its process, or waits for a slot. As session_fork(). */

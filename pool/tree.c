@@ -78,6 +78,24 @@ int tree_open_folder(int parent_fd, const char *name) {
         return fd;
 }
 
+bool tree_is_disturbed(int error) {
+        switch (-error) {
+        case ENOENT:
+        case ENOTDIR:
+        case EISDIR:
+        case EEXIST:
+        case ENOTEMPTY:
+        case ELOOP:
+        case EACCES:
+        case EPERM:
+        case EXDEV:
+        case EINVAL: /* a folder would come to lie in itself */
+                return true;
+        default:
+                return false;
+        }
+}
+
 int tree_make_folder(int parent_fd, const char *name, mode_t mode, uid_t uid, int *ret_fd) {
         _autoclose_ int fd = -1;
 

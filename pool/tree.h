@@ -20,6 +20,10 @@
  * that is closed to us, its owner, in any way, is opened up. Raises nothing. */
 _must_check_ int tree_open_folder(int parent_fd, const char *name);
 
+/* Whether a failure of what is below, an errno below 0, may be the work of a program that moves,
+ * closes or removes meanwhile what is worked on: then it is no failure of the machine. */
+bool tree_is_disturbed(int error);
+
 /* Makes a folder of that mode, whatever the umask is, and opens it. uid: its owner, and its group
  * of the same number; (uid_t) -1: the server's own. */
 _must_check_ int tree_make_folder(int parent_fd, const char *name, mode_t mode, uid_t uid,

@@ -98,6 +98,10 @@ ErrorAnswer session_problem(const App *app, int r, const char **ret_text) {
         case SESSION_E_WORN_OUT:
                 *ret_text = "The session and its copies have been copied as often as they may be.";
                 return (ErrorAnswer){.status = 409};
+        case SESSION_E_DISTURBED:
+                *ret_text = "The session's code has moved, closed or removed files while they were "
+                            "copied.";
+                return (ErrorAnswer){.status = 409};
         case SESSION_E_TOO_DEEP:
                 *ret_text = "The session is a copy of the 15th generation, which is the last; copy "
                             "one of those before it.";

@@ -122,6 +122,10 @@ static bool respond_no_way(h2o_req_t *req, int r) {
 static void respond_failure(h2o_req_t *req, int r) {
         if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EAGAIN)
                 respond_busy(req);
+        else if (tree_is_disturbed(r))
+                respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 409, .field = "path"},
+                              "The session's program changes these files meanwhile; try again "
+                              "later.");
         else
                 respond_error(req, ERRORS_PROBLEM, (ErrorAnswer){.status = 500},
                               "The server could not do this; its log says why.");

@@ -6,6 +6,7 @@
 
 #include "kit/error.h"
 #include "pool/chores.h"
+#include "pool/tree.h"
 #include "server/api/exchange.h"
 #include "server/api/session_exchange.h"
 #include "server/file_path.h"
@@ -314,9 +315,12 @@ static void respond_store_error(UploadWork *work, int r) {
                 text = "The server cannot write files right now; try again later.";
                 break;
         default:
-                status = 500;
-                text = "The file could not be written; the server's log says why.";
                 (void) raise_error(r, "write a file of session %s", work->id);
+                status = tree_is_disturbed(r) ? 409 : 500;
+                text = tree_is_disturbed(r)
+                               ? "The session's program changes the folder while the file is "
+                                 "written; try again later."
+                               : "The file could not be written; the server's log says why.";
                 break;
         }
         fail(upload,

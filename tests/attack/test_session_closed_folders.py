@@ -58,6 +58,63 @@ def test_a_closed_workspace_is_no_failure(server, method, path, body, mode):
             assert server.request("DELETE", "/v1/sessions/" + answer.json()["id"]).status == 204
 
 
+FLIP = """
+import os, threading
+os.makedirs('a/b')
+def flip():
+    while True:
+        for path in ('.', 'a', 'a/b'):
+            for mode in (0, 0o700):
+                try: os.chmod(path, mode)
+                except OSError: pass
+threading.Thread(target=flip, daemon=True).start()
+"""
+
+
+def test_folders_that_open_and_close_meanwhile(server):
+    with OwnSession(server) as session:
+        session.run(FLIP)
+        for _ in range(120):
+            for method, path, body in (("PUT", "/a/b/new", b"n"), ("GET", "", None), ("GET", "?path=a", None), ("GET", "/a/b/new", None),
+                                       ("DELETE", "/a/b/new", None)):
+                answer = server.request(method, f"{session.path}/files{path}", body)
+                assert answer.status in (200, 201, 204, 404, 409, 413), answer
+
+
+DISTURB = {
+    "moved away": "os.rename(f'/work/{number}/a', f'/work/{number}/b')",
+    "made before": "os.mkdir(f'/work/{number}{part}')",
+    "links in their place": "os.symlink('/', f'/work/{number}{part}')",
+}
+
+
+@pytest.mark.parametrize("what", DISTURB.values(), ids=DISTURB)
+def test_folders_of_a_copy_that_its_source_meddles_with(server, what):
+    """The process of the first member may enter the workspaces of copies, and where a plain user's server is its owner, make what
+    stands beside them."""
+    if not makes_copies(server):
+        pytest.skip("nothing is copied here")
+    with OwnSession(server) as session:
+        session.run(f"""
+import os, threading
+os.makedirs('a/b')
+for number in range(100): os.mkdir(f'a/b/{{number}}')
+number = 1
+def meddle():
+    while True:
+        for part in ('', '+', '+/tmp'):
+            try: {what}
+            except OSError: pass
+threading.Thread(target=meddle, daemon=True).start()
+""")
+        for number in range(1, 11):
+            answer = session.post("fork", {})
+            assert answer.status in (201, 409), answer
+            if answer.status == 201:
+                server.request("DELETE", "/v1/sessions/" + answer.json()["id"])
+            session.run(f"number = {number + 1}")
+
+
 def test_a_closed_workspace_of_a_user(server):
     for code in ("import os\nos.chmod('.', 0)", "pass"):
         answer = server.post("/run", {"user_id": "closed", "code": f"{code}\nresult = 1"})

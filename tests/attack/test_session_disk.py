@@ -1,6 +1,7 @@
 """More on disk than a session may have, faster than anybody looks; and workspaces that are dear to copy."""
 
 import shutil
+import time
 
 import pytest
 
@@ -68,6 +69,30 @@ def test_a_workspace_that_cannot_be_copied(small, code):
         put = session.put("file", b"x")
         assert put.status in (201, 413), put
         assert b"18446744073709551615" not in put.body
+
+
+def known_to_be_too_deep(session):
+    """Whether that was seen while it is idle; the look may come during a run as well, and end it."""
+    session.run("import os\n" + DEAR["deep"])
+    for _ in range(50):
+        time.sleep(0.01)
+        told = session.inspect()
+        if told["disk_bytes"] > 1 << 60:
+            return told["state"] == "idle"
+        # A look follows a run, if the one before it is a while ago.
+        session.run("1")
+    return False
+
+
+def test_a_workspace_that_is_known_to_be_too_deep(small):
+    """It counts as more than there is disk: that must not be said of the server's."""
+    for _ in range(8):
+        with OwnSession(small) as session:
+            is_known = known_to_be_too_deep(session)
+            answer = session.post("fork", {})
+            assert answer.status == 409, answer
+        if is_known:
+            break
 
 
 def test_holes_cost_nothing(small):
