@@ -6,6 +6,10 @@
 #include "server/options.h"
 #include "server/respond.h"
 
+/* In the log. */
+#define METHOD_SHOWN_MAX 32
+#define PATH_SHOWN_MAX   512
+
 typedef struct AccessFilter {
         h2o_filter_t super;
         App *app;
@@ -80,6 +84,18 @@ static void on_answer(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot
         h2o_setup_next_ostream(req, slot);
 }
 
+/* Over HTTP/2 there may be spaces in a method or path, each of which would begin a field of the
+ * line that the client has thought out. */
+static void as_one_word(const char *text, size_t size, char *out) {
+        for (size_t i = 0; i < size; i++) {
+                if (text[i] == ' ')
+                        out = stpcpy(out, "%20");
+                else
+                        *out++ = text[i];
+        }
+        *out = '\0';
+}
+
 static void log_request(h2o_logger_t *logger, h2o_req_t *req) {
         const App *app = ((AccessLogger *) logger)->app;
         const RequestNote *note = request_note(req);
@@ -88,8 +104,11 @@ static void log_request(h2o_logger_t *logger, h2o_req_t *req) {
         socklen_t size =
                 req->conn->callbacks->get_peername(req->conn, (struct sockaddr *) &address);
         char host[NI_MAXHOST] = "unix";
+        size_t method_size =
+                req->input.method.len < METHOD_SHOWN_MAX ? req->input.method.len : METHOD_SHOWN_MAX;
         size_t path_size = req->input.query_at < req->input.path.len ? req->input.query_at
                                                                      : req->input.path.len;
+        char method[3 * METHOD_SHOWN_MAX + 1], path[3 * PATH_SHOWN_MAX + 1];
 
         if (!app->options->access_log)
                 return;
@@ -99,12 +118,13 @@ static void log_request(h2o_logger_t *logger, h2o_req_t *req) {
 
                 host[host_size < sizeof(host) ? host_size : 0] = '\0';
         }
-        log_info("request method=%.*s path=%.*s status=%d bytes=%zu duration_us=%llu id=%s "
+        as_one_word(req->input.method.base, method_size, method);
+        as_one_word(req->input.path.base, path_size < PATH_SHOWN_MAX ? path_size : PATH_SHOWN_MAX,
+                    path);
+        log_info("request method=%s path=%s status=%d bytes=%zu duration_us=%llu id=%s "
                  "remote=%s",
-                 (int) (req->input.method.len < 32 ? req->input.method.len : 32),
-                 req->input.method.base, (int) (path_size < 512 ? path_size : 512),
-                 req->input.path.base, req->res.status, req->bytes_sent,
-                 (unsigned long long) duration_us, note->id, host);
+                 method, path, req->res.status, req->bytes_sent, (unsigned long long) duration_us,
+                 note->id, host);
 }
 
 void access_register(h2o_pathconf_t *paths, App *app) {

@@ -134,6 +134,22 @@ def test_access_log(server):
     assert "\x1b" not in server.log()
 
 
+def test_a_client_adds_no_fields_to_its_line(server):
+    """Over HTTP/2, whose lengths go before the words, a path may have spaces in it."""
+    def frame(kind, flags, stream, payload=b""):
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"x"), (b"x-request-id", b"logged-4"),
+              (b":path", b"/x status=200 bytes=1")]
+    fields.sort(key=lambda field: not field[0].startswith(b":"))
+    block = b"".join(bytes([0, len(name)]) + name + bytes([len(value)]) + value for name, value in fields)
+    with Wire(server) as wire:
+        wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + frame(1, 5, 1, block))
+        eventually(lambda: "id=logged-4" in server.log(), 20, "the request is logged")
+    line, = [line for line in server.log().splitlines() if "id=logged-4" in line]
+    assert re.search(r" path=/x%20status=200%20bytes=1 status=404 bytes=\d+ ", line)
+
+
 def test_errors_of_the_http_library_are_logged_too(server):
     with Wire(server) as wire:
         wire.send(b"POST /v1/execute HTTP/1.1\r\nX-Request-Id: logged-3\r\nContent-Length: x\r\n\r\n")
