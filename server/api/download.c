@@ -146,7 +146,7 @@ static void respond_no_file(Download *download, int r) {
                         : "The session has no file of this name; GET .../files lists what "
                           "there is.";
 
-        if (r == -EISDIR) {
+        if (r == -EISDIR && !download->options.not_found) {
                 answer.status = 409;
                 text = "This is a folder; GET .../files?path= lists what is in it.";
         } else if (r == -EMFILE || r == -ENFILE || r == -ENOMEM) {

@@ -169,7 +169,8 @@ def test_terminate_ends_a_run(server, session):
 def test_a_made_file_is_downloaded(session):
     session.execute("import os\nos.mkdir('out')\nopen('out/ä.bin', 'wb').write(bytes(range(256)))")
     assert session.download("out/ä.bin") == (200, bytes(range(256)))
-    assert session.download("out/none") == (404, {"detail": "File not found."})
+    for name in ("out/none", "out", ".", ""):
+        assert session.download(name) == (404, {"detail": "File not found."}), name
     assert session.download("../../etc/passwd")[0] == 404
 
 
