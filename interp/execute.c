@@ -152,16 +152,18 @@ static ResultEnd report_exception(PyObject *exception, Report *report) {
         return end;
 }
 
-static void report_value(PyObject *value, const Request *request, Report *report) {
+/* Returns what came through, or NULL. */
+static PyObject *report_value(PyObject *value, const Request *request, Report *report) {
         _pyowned_ PyObject *document = NULL;
 
         if (value == Py_None || !(request->options.flags & REQUEST_WANT_VALUE))
-                return;
+                return NULL;
         document = runtime_call(RUNTIME_ENCODE_VALUE, "(OK)", value,
                                 (unsigned long long) request->options.value_bytes);
-        forget_failure(document);
-        if (document)
-                add_bytes(report, RESULT_VALUE, document);
+        if (!document)
+                return compat_take_exception();
+        add_bytes(report, RESULT_VALUE, document);
+        return NULL;
 }
 
 static void report_variables(const Request *request, Report *report) {
@@ -249,8 +251,10 @@ ResultEnd execute_run(const Request *request, Report *report) {
         if (is_child)
                 end_child(exception);
         if (value)
-                report_value(value, request, report);
-        else
+                exception = report_value(value, request, report);
+        /* What an interrupt has cut off must not look as if there were nothing. */
+        if (exception &&
+            (!value || PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt)))
                 end = report_exception(exception, report);
         /* Nothing holds on to what the run has left but its own variables. */
         Py_CLEAR(value);

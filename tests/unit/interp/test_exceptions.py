@@ -130,3 +130,19 @@ def test_a_monkeypatched_interpreter_still_reports(run):
     assert outcome.error["type"] == "ZeroDivisionError"
     outcome = run("import traceback\ntraceback.TracebackException = None\n1/0")
     assert outcome.error["type"] == "ZeroDivisionError"
+
+
+def test_an_interrupt_while_the_value_is_written(run):
+    """A run that says that all is well, and has no value, would look as if there were none."""
+    outcome = run("""
+import sys
+def interrupt(frame, event, argument):
+    if event == 'call' and frame.f_code.co_name == 'encode_value':
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+x = 5
+sys.setprofile(interrupt)
+x
+""")
+    assert (outcome.outcome, outcome.exit_code) == (RAISED, 1)
+    assert outcome.error["type"] == "KeyboardInterrupt" and outcome.value is None
