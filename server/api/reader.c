@@ -34,7 +34,31 @@ static bool looks_like_form(Slice body) {
         return size > 0 && size < body.size && body.data[size] == '=';
 }
 
+/* What a body that is no JSON is instead, where that is a common mistake of clients; NULL: unknown.
+ */
+static const char *what_it_is(Slice body) {
+        static const struct {
+                const char *beginning, *said;
+        } kinds[] = {
+                {"\xef\xbb\xbf", "it begins with a byte order mark. Leave that out"},
+                {"\x1f\x8b", "it is compressed. Send it as it is"},
+                {"\xff\xfe", "it is UTF-16. JSON is sent as UTF-8"},
+                {"\xfe\xff", "it is UTF-16. JSON is sent as UTF-8"},
+        };
+
+        for (size_t i = 0; i < N_ELEMENTS(kinds); i++) {
+                size_t size = strlen(kinds[i].beginning);
+
+                if (body.size >= size && memcmp(body.data, kinds[i].beginning, size) == 0)
+                        return kinds[i].said;
+        }
+        if (looks_like_form(body))
+                return "it looks like a form. This takes a JSON object, like {\"name\": \"value\"}";
+        return NULL;
+}
+
 bool reader_start(Reader *reader, Slice body) {
+        const char *is_instead;
         JsonError problem;
         size_t line, column;
 
@@ -43,10 +67,9 @@ bool reader_start(Reader *reader, Slice body) {
         if (problem.problem == JSON_EMPTY)
                 return reader_fail(reader, 400, "",
                                    "The body is empty; a JSON object was expected.");
-        if (problem.problem != JSON_FINE && looks_like_form(body))
-                return reader_fail(reader, 400, "",
-                                   "The body is not valid JSON: it looks like a form. This takes a "
-                                   "JSON object, like {\"name\": \"value\"}.");
+        is_instead = problem.problem != JSON_FINE ? what_it_is(body) : NULL;
+        if (is_instead)
+                return reader_fail(reader, 400, "", "The body is not valid JSON: %s.", is_instead);
         if (problem.problem != JSON_FINE) {
                 find_line(body, problem.offset, &line, &column);
                 return reader_fail(

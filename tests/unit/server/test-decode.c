@@ -118,6 +118,11 @@ static void test_not_json(void **state) {
         assert_refused("code=1%2B1&stdin=", 400, "", "looks like a form");
         assert_refused("--boundary\r\nContent-Disposition: form-data; name=\"code\"", 400, "",
                        "looks like a form");
+        assert_refused("\xef\xbb\xbf{\"code\": \"1\"}", 400, "", "byte order mark");
+        assert_refused("\x1f\x8b\x08 and so on", 400, "", "compressed");
+        assert_refused("\xff\xfe{", 400, "", "UTF-16");
+        assert_refused("\xfe\xff", 400, "", "UTF-16");
+        assert_refused("\xff", 400, "", "at line 1");
         assert_refused("code", 400, "", "at line 1");
         assert_refused("code = 1", 400, "", "at line 1");
         assert_refused("{\"code\": \"a=b\",}", 400, "", "at line 1");
