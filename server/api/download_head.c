@@ -127,14 +127,16 @@ static void add_header(h2o_req_t *req, const char *name, const char *format, ...
 static void add_standing_headers(h2o_req_t *req, const char *path, bool attachment,
                                  const struct stat *status, const char *etag) {
         char date[H2O_TIMESTR_RFC1123_LEN + 1], disposition[DISPOSITION_MAX];
-        time_t modified = status->st_mtim.tv_sec;
+        time_t now = h2o_get_timestamp(req->conn->ctx, NULL, NULL)->tv_sec;
+        /* A program sets the times of its files as it likes, but RFC 9110, 8.8.2.1 allows none to
+         * come. */
+        time_t modified = status->st_mtim.tv_sec < now ? status->st_mtim.tv_sec : now;
         struct tm parts;
 
         add_header(req, "etag", "%s", etag);
         add_header(req, "cache-control", "private, no-cache");
         add_header(req, "accept-ranges", "bytes");
-        /* Four digits of a year are all that this form of a date has. */
-        if (modified >= 0 && modified <= 253402300799LL && gmtime_r(&modified, &parts)) {
+        if (modified >= 0 && gmtime_r(&modified, &parts)) {
                 h2o_time2str_rfc1123(date, &parts);
                 add_header(req, "last-modified", "%.*s", (int) H2O_TIMESTR_RFC1123_LEN, date);
         }

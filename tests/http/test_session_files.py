@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 import pytest
@@ -208,6 +209,15 @@ def test_ranges_and_conditions(server, session):
     assert (head.status, head.headers["content-length"], head.body) == (200, "512000", b"")
     put(server, session, "r", content)
     assert get(server, session, "r").headers["etag"] != etag
+
+
+@pytest.mark.parametrize("year", [2100, 20_000])
+def test_no_file_is_of_tomorrow(server, session, year):
+    execute(server, session, f"import os; open('f', 'w').close(); os.utime('f', (0, ({year} - 1970) * 31557600))")
+    answer = get(server, session, "f")
+    assert answer.status == 200
+    assert parsedate_to_datetime(answer.headers["last-modified"]) <= parsedate_to_datetime(answer.headers["date"])
+    assert get(server, session, "f", **{"If-None-Match": answer.headers["etag"]}).status == 304
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
