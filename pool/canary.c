@@ -141,6 +141,16 @@ static void count_no_answer(Template *template, Trial *trial) {
                 refuse(template, trial, "keep silent", "its canaries do not answer");
 }
 
+/* Those between it and the last one have gone without a proof, but their workers may be there. */
+static void note_proven(unsigned generation, unsigned *last, uint64_t *unproven) {
+        unsigned step = generation - *last;
+
+        if (step == 0)
+                return;
+        *unproven = step < 64 ? *unproven << step | ((1ULL << (step - 1)) - 1) : UINT64_MAX;
+        *last = generation;
+}
+
 static void trust(Template *template, Trial *trial) {
         Canary *canary = &template->canary;
         char names[256];
@@ -148,7 +158,7 @@ static void trust(Template *template, Trial *trial) {
         trial->state = TRIAL_HOLDS;
         /* Runs need not wait for what follows. */
         if (!is_of_sessions(trial) && !is_ahead(template))
-                canary->proven = canary->generation;
+                note_proven(canary->generation, &canary->proven, &canary->unproven);
         canary->no_answers = 0;
         name_layers(trial->result.proven, ",", names, sizeof(names));
         log_info("template %s: layers hold %s generation=%u tried=%u stopped=%u canary_us=%ju "
@@ -211,10 +221,11 @@ static void finish(Template *template) {
         }
         for (unsigned i = 0; i < _PROOFS; i++)
                 canary->results[i] = trials[i].result;
-        canary->proven = canary->decided = generation;
+        note_proven(generation, &canary->proven, &canary->unproven);
+        canary->decided = generation;
         canary->broken = NULL;
         if (trials[PROOF_OF_SESSIONS].state == TRIAL_HOLDS) {
-                canary->sessions_proven = generation;
+                note_proven(generation, &canary->sessions_proven, &canary->sessions_unproven);
                 canary->sessions_broken = NULL;
         }
         if (trials[PROOF_OF_COPIES].state == TRIAL_HOLDS)
@@ -271,11 +282,21 @@ void canary_check(Template *template) {
 
 /* --- what others ask --- */
 
-/* Of a generation that was refused, none is left. */
+/* Nobody has a worker of 64 generations ago that has not been used yet. */
+static bool is_proven(unsigned generation, unsigned last, uint64_t unproven) {
+        unsigned before = last - generation;
+
+        if (generation > last)
+                return false;
+        return before == 0 || before > 64 || !(unproven >> (before - 1) & 1);
+}
+
 bool canary_trusts(const Slot *slot) {
         const Canary *canary = &slot->template->canary;
 
-        return slot->generation <= (slot->of_sessions ? canary->sessions_proven : canary->proven);
+        return slot->of_sessions ? is_proven(slot->generation, canary->sessions_proven,
+                                             canary->sessions_unproven)
+                                 : is_proven(slot->generation, canary->proven, canary->unproven);
 }
 
 bool canary_has_decided(const Template *template) {

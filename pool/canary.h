@@ -73,9 +73,11 @@ typedef struct Canary {
         Trial trials[_PROOFS];
         unsigned no_answers; /* canaries in a row of whom nothing can be said */
         unsigned proven, sessions_proven, copies_proven; /* the last generation; 0: none */
-        unsigned decided;                                /* the last of which all is known */
-        bool is_put_off;                                 /* its sessions wait for room for a home */
-        uint64_t home_retry_ns;                          /* no other one before that … */
+        /* Bit n: the generation n + 1 before that one has not been proven, and never will be. */
+        uint64_t unproven, sessions_unproven;
+        unsigned decided;             /* the last of which all is known */
+        bool is_put_off;              /* its sessions wait for room for a home */
+        uint64_t home_retry_ns;       /* no other one before that … */
         uint64_t spawn_retry_ns;      /* … and no worker, of one that does not serve yet */
         ProofResult results[_PROOFS]; /* of the one that serves */
         Place *other;                 /* files of a session that is none of theirs */

@@ -59,16 +59,22 @@ static void release_unreported(Template *template, unsigned generation) {
         template->pool->sweep_wanted = true;
 }
 
+/* Those with a run last: whoever hears of its end may submit another one. */
 static void retire_workers(Template *template, unsigned generation) {
         unsigned position = 0;
         Slot *slot;
 
         while ((slot = template_next_slot(template, &position))) {
                 if (slot->generation != generation || slot->state == SLOT_EMPTY ||
-                    slot->state == SLOT_QUARANTINED)
+                    slot->state == SLOT_QUARANTINED || slot->state == SLOT_BUSY)
                         continue;
                 slot->is_unwanted = slot->is_unwanted || slot->trial;
                 slot_move(slot, SLOT_EV_RETIRE);
+        }
+        position = 0;
+        while ((slot = template_next_slot(template, &position))) {
+                if (slot->generation == generation && slot->state == SLOT_BUSY)
+                        slot_end_run(slot, CAUSE_INTERNAL);
         }
 }
 

@@ -143,9 +143,24 @@ static void test_strict_serves_nothing_that_sessions_break(void **state) {
         say_in(make_session("a"), "print(1)", "1\n");
 }
 
+/* Runs are served before all is known of sessions, so one may be under way. */
+static void test_a_generation_may_be_refused_amid_a_run(void **state) {
+        Watched watched = {0};
+
+        start_with_spares();
+        submit(&watched, "import time\ntime.sleep(1000)");
+        drive_until(template_of()->runs.n_states[SLOT_BUSY] == 1);
+        generation_refuse(template_of(), template_of()->zygote_generation, "this test says so");
+        finish(&watched);
+        assert_status(&watched, RUN_LOST);
+        drive_until(has_spares());
+        check_it_works();
+}
+
 static void test_where_less_is_asked_for_runs_are_served(void **state) {
         TemplateState seen;
 
+        driver.template.session_spares = 3;
         start_less_shut_in(ISOLATION_BEST_EFFORT);
         drive_until(state_of_template().ready);
         seen = state_of_template();
@@ -157,10 +172,13 @@ static void test_where_less_is_asked_for_runs_are_served(void **state) {
         check_it_works();
         assert_int_equal(try_to_make("a"), SESSION_E_UNPROVEN);
 
-        /* Until another generation is as it should be. */
+        /* Until another generation is as it should be; the spares of this one are never trusted. */
+        drive_until(state_of_template().session_spares == driver.template.session_spares);
         template_of()->layers &= ~landlock;
         pool_reload(driver.pool);
         drive_until(state_of_template().serves_sessions);
+        assert_true(!session_spare(template_of()) ||
+                    session_spare(template_of())->generation == template_of()->zygote_generation);
         assert_null(state_of_template().sessions_broken);
         say_in(make_session("a"), "print(1)", "1\n");
 }
@@ -213,6 +231,7 @@ int main(void) {
                 session_test(test_no_session_before_the_proof),
                 session_test(test_without_sessions_none_are_tried),
                 session_test(test_strict_serves_nothing_that_sessions_break),
+                session_test(test_a_generation_may_be_refused_amid_a_run),
                 session_test(test_where_less_is_asked_for_runs_are_served),
                 session_test(test_no_generation_takes_over_that_serves_less),
                 session_test(test_canaries_that_are_killed),
