@@ -202,7 +202,10 @@ static int send_order(const CopyOrder *order, const int fds[_CONTROL_FDS]) {
         do
                 n = sendmsg(order->source_control_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         while (n < 0 && errno == EINTR);
-        return n < 0 ? -errno : 0;
+        /* Whose end is closed does not listen either. */
+        if (n < 0)
+                return errno == EPIPE || errno == ECONNRESET ? -EAGAIN : -errno;
+        return 0;
 }
 
 int copy_order(Copy *copy, const CopyOrder *order) {
@@ -210,7 +213,7 @@ int copy_order(Copy *copy, const CopyOrder *order) {
         _autoclose_ int theirs = -1;
 
         *copy = COPY_NONE;
-        if (order->listener->fd < 0)
+        if (order->listener->fd < 0 || order->source_control_fd < 0)
                 return -ENOTSUP;
         r = control_open(&copy->control_fd, &theirs);
         if (r < 0)

@@ -84,7 +84,7 @@ typedef struct CopyOrder {
 } CopyOrder;
 
 /* Asks for one, and allows the source to make it. Returns 0, or -errno: -ENOTSUP when there is no
- * listener, -EAGAIN when the source does not listen. */
+ * listener, or no socket of the source's; -EAGAIN when the source does not listen. */
 _must_check_ int copy_order(Copy *copy, const CopyOrder *order);
 
 /* To be called when the copy's control socket is readable. Returns 1 when it has said who it is:

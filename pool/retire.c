@@ -105,7 +105,8 @@ void slot_leave(Slot *slot, bool was_killed) {
                 return;
         }
         slot_move(slot, SLOT_EV_EXIT);
-        /* Killed by whom? Perhaps its keeper has died before it. */
-        if (was_killed && !by_us)
+        /* Killed by whom? Perhaps its keeper has died before it. If copies live in the cell, none
+         * is made in it but theirs, and they tell by their own ends. */
+        if (was_killed && !by_us && slot->n_guests == 0)
                 slot_end_cell(slot);
 }

@@ -136,10 +136,16 @@ int fork_order_into(Fork *fork, Slot *guest) {
 int fork_order_copy(Fork *fork) {
         Slot *guest = session_take_guest(fork->target, fork->host);
 
-        fork->waits = !guest;
-        if (guest)
+        if (guest) {
+                fork->waits = false;
                 return fork_order_into(fork, guest);
-        timer_set(&fork->pool->timers, &fork->source_slot->timer, clock_now_ns() + COPY_TIMEOUT_NS);
+        }
+        /* From the first time on. */
+        if (!fork->waits)
+                timer_set(&fork->pool->timers, &fork->source_slot->timer,
+                          clock_now_ns() + COPY_TIMEOUT_NS);
+        fork->waits = true;
+        fork->is_late = false;
         return 0;
 }
 
@@ -236,8 +242,13 @@ static void hear_copy(Slot *slot) {
                 return;
         }
         fork->has_process = true;
-        if (take_process(fork, slot, pid) < 0)
-                slot_move(slot, SLOT_EV_RETIRE);
+        if (take_process(fork, slot, pid) < 0) {
+                /* It cannot be supervised, so nobody would hear of its end; the sweep waits for it.
+                 */
+                worker_kill(&slot->worker);
+                fork->pool->sweep_wanted = true;
+                slot_move(slot, SLOT_EV_EXIT);
+        }
 }
 
 static void take_listener(Slot *slot, int fd) {

@@ -28,8 +28,10 @@ static int prepare_cgroup(Slot *slot) {
         return slot_make_cgroup(slot);
 }
 
+/* One whose cell has copies in it stays for as long as they do; a canary's is never free. */
 static bool is_on_its_way_out(const Slot *slot) {
-        return slot->state == SLOT_RETIRING || (slot->state == SLOT_EMPTY && !slot->place);
+        return slot->of_sessions && !slot->trial && !slot->is_free && slot->n_guests == 0 &&
+               (slot->state == SLOT_RETIRING || (slot->state == SLOT_EMPTY && !slot->place));
 }
 
 /* Whoever waits for a slot comes before sessions that nobody has asked for yet. */
@@ -39,7 +41,7 @@ static void end_a_spare(Pool *pool) {
         for (unsigned i = 0; i < pool->n_slots; i++) {
                 Slot *slot = &pool->slots[i];
 
-                if (slot->of_sessions && !slot->is_free && is_on_its_way_out(slot))
+                if (is_on_its_way_out(slot))
                         return;
                 if (slot->is_spare && slot->state == SLOT_IDLE)
                         spare = slot;

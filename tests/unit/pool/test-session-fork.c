@@ -1,5 +1,8 @@
 /* Copies of live sessions. */
 
+#include <sys/resource.h>
+
+#include "pool/session_fork.h"
 #include "sessions.h"
 
 typedef struct Told {
@@ -110,6 +113,22 @@ static void test_a_lost_source_has_copies_and_a_new_process(void **state) {
         say_in(copy, "print(x)", "[1]\n");
         copy_of(source, "another");
         say_in(find_session("another"), "print('x' in globals())", "False\n");
+}
+
+/* The cell is theirs, too. */
+static void test_copies_outlive_a_source_that_kills_itself(void **state) {
+        Session *source, *copy;
+        Watched watched = {0};
+
+        need_copies();
+        source = make_source();
+        copy = copy_of(source, "copy");
+        run_in(source, &watched, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)");
+        assert_status(&watched, RUN_CRASHED);
+        say_in(source, "print('x' in globals(), open('f').read())", "False text\n");
+        say_in(copy, "print(x)", "[1]\n");
+        session_end(source);
+        say_in(copy, "print(x)", "[1]\n");
 }
 
 static void test_a_lost_copy_gets_a_new_process(void **state) {
@@ -270,6 +289,100 @@ static void test_copies_count_among_sessions(void **state) {
         assert_int_equal(counters().sessions, 3);
 }
 
+/* A copy whose source has ended, in whose cell it is: two slots for one session. */
+static Session *make_orphan(void) {
+        Session *source = make_source(), *copy = copy_of(source, "orphan");
+
+        session_end(source);
+        drive_until(has_spares());
+        assert_int_equal(counters().sessions, 1);
+        return copy;
+}
+
+/* The cell of a source that has ended makes no room: its copies live there. */
+static void test_a_spare_makes_room_for_a_copy(void **state) {
+        uint64_t until_ns = clock_now_ns() + PATIENCE_NS;
+        Told told = {.result = -1};
+        Session *orphan;
+
+        need_copies();
+        driver.config.sessions_max = 2;
+        orphan = make_orphan();
+        /* Not at once where it takes long to end a process. */
+        while (told.result != POOL_OK && clock_now_ns() < until_ns) {
+                told = (Told){0};
+                assert_int_equal(ask_for_copy(orphan, "copy", &told), POOL_OK);
+                hear(&told);
+        }
+        assert_int_equal(told.result, POOL_OK);
+        say_in(told.copy, "print(x)", "[1]\n");
+}
+
+static void test_a_copy_does_not_wait_for_ever(void **state) {
+        Told told = {0};
+        Session *orphan;
+
+        need_copies();
+        driver.config.sessions_max = 2;
+        driver.template.session_spares = 0;
+        orphan = make_orphan();
+        assert_int_equal(ask_for_copy(orphan, "copy", &told), POOL_OK);
+        hear(&told);
+        assert_int_equal(told.result, SESSION_E_TOO_MANY);
+        assert_null(find_session("copy"));
+        say_in(orphan, "print(x)", "[1]\n");
+}
+
+/* As code can bring about while its files are copied. */
+static void test_a_source_that_stops_listening(void **state) {
+        Told told = {0};
+        Session *source;
+
+        need_copies();
+        source = make_source();
+        assert_int_equal(ask_for_copy(source, "copy", &told), POOL_OK);
+        pool_unwatch(driver.pool, source->slot->worker.control_fd);
+        close_fd(&source->slot->worker.control_fd);
+        hear(&told);
+        assert_int_equal(told.result, SESSION_E_UNFORKABLE);
+        assert_null(find_session("copy"));
+        say_in(source, "print(x)", "[1]\n");
+}
+
+static void turn_without_descriptors(uint64_t until_ns) {
+        struct rlimit before, none;
+        int fd = dup(driver.folder.fd);
+
+        assert_true(fd >= 0);
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = (struct rlimit){(rlim_t) fd, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        turn(until_ns);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static void test_a_copy_that_cannot_be_supervised(void **state) {
+        uint64_t until_ns = clock_now_ns() + PATIENCE_NS;
+        const Template *template;
+        Told told = {0};
+        Session *source;
+
+        need_copies();
+        source = make_source();
+        template = source->template;
+        assert_int_equal(ask_for_copy(source, "copy", &told), POOL_OK);
+        drive_until(told.calls > 0 || source->fork->is_ordered);
+        while (told.calls == 0 && !source->fork->has_process)
+                turn_without_descriptors(until_ns);
+        hear(&told);
+        drive_until(template->sessions.n_states[SLOT_RETIRING] == 0);
+        if (told.result == POOL_OK)
+                session_end(told.copy);
+        say_in(source, "print(x)", "[1]\n");
+        copy_of(source, "another");
+}
+
 static void test_copies_outlive_the_server(void **state) {
         Session *copy;
 
@@ -305,6 +418,7 @@ int main(void) {
                 session_test(test_a_copy_has_what_its_source_has),
                 session_test(test_copies_outlive_their_source),
                 session_test(test_a_lost_source_has_copies_and_a_new_process),
+                session_test(test_copies_outlive_a_source_that_kills_itself),
                 session_test(test_a_lost_copy_gets_a_new_process),
                 session_test(test_runs_wait_for_the_copy),
                 session_test(test_who_cannot_be_copied),
@@ -314,6 +428,10 @@ int main(void) {
                 session_test(test_nobody_forks_unasked),
                 session_test(test_copies_are_told_from_what_is_not),
                 session_test(test_copies_count_among_sessions),
+                session_test(test_a_spare_makes_room_for_a_copy),
+                session_test(test_a_copy_does_not_wait_for_ever),
+                session_test(test_a_source_that_stops_listening),
+                session_test(test_a_copy_that_cannot_be_supervised),
                 session_test(test_copies_outlive_the_server),
                 session_test(test_freeing_it_amid_copies),
         };
