@@ -67,6 +67,8 @@ void session_set_place(Session *session, Place *place) {
 
         session->place = place;
         session->disk_bytes = session->disk_allowed_bytes = 0;
+        session->disk_entries = session->entries_allowed = 0;
+        session->is_measured = false;
         if (session->template->has_cell_folders) {
                 (void) snprintf(session->workspace_path, sizeof(session->workspace_path),
                                 "/work/%s", place_folder(place));

@@ -121,8 +121,11 @@ struct Session {
         uint64_t cpu_before_ns;                  /* of processes that have gone */
         uint64_t disk_bytes, disk_allowed_bytes; /* measured last; when its run began */
         uint64_t disk_entries, entries_allowed;
+        bool is_measured;      /* its present workspace has been, once */
         bool has_unseen_files; /* its process may hold some that nobody may look at */
-        uint64_t reserve_disk_bytes, reserve_cpu_ns; /* at the last look at the reserve */
+        /* When the disk became short, or when it was measured first; at the last look at the
+         * reserve. */
+        uint64_t reserve_disk_bytes, reserve_cpu_ns;
 
         void (*interrupted)(void *data, bool was_lost);
         void *interrupt_data;

@@ -92,6 +92,9 @@ static uint64_t take_cpu_ns(Session *session) {
 static bool has_grown(Session *session) {
         uint64_t bytes = session_disk_bytes(session);
 
+        /* What an earlier server has left in it was not written now. */
+        if (!session->is_measured)
+                return false;
         if (bytes < session->reserve_disk_bytes)
                 session->reserve_disk_bytes = bytes;
         return bytes - session->reserve_disk_bytes > GROWTH_BYTES;

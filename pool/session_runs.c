@@ -199,6 +199,10 @@ int session_submit(Session *session, const RunRequest *request, const RunCallbac
         push(session, run);
         if (session->state == SESSION_LOST)
                 session_want(session);
+        /* Its timer may stand at the end of its life, if nothing has waited for it until now. */
+        if (session->is_listed_starting && session->queue_first == run)
+                timer_set(&pool->timers, &session->timer,
+                          run->submitted_ns + pool->config.queue_wait_ms * NS_PER_MS);
         session_assign(session);
         *ret_run = run;
         return timer_heap_arm(&pool->timers);
@@ -285,6 +289,8 @@ void session_on_answer(Slot *slot, const Run *run, VerdictCause cause, const Ver
         session_end_interrupt(slot);
         if (run->is_binding)
                 session_on_bound(session, verdict);
+        if (cause == CAUSE_DISK)
+                session_allow_disk(session);
         if (slot->state == SLOT_HELD) {
                 slot->answers = true;
                 session_move(session, SESSION_EV_RUN_END);
@@ -292,8 +298,6 @@ void session_on_answer(Slot *slot, const Run *run, VerdictCause cause, const Ver
                 session_forget(session);
         } else {
                 ret_told->lost = session_loss_of_run(cause, verdict);
-                if (cause == CAUSE_DISK)
-                        session_allow_disk(session);
                 session_lose(session, ret_told->lost);
         }
         /* What lives on is noted when its answer has left. */

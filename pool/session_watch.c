@@ -76,6 +76,9 @@ void session_measure(Session *session, uint64_t now_ns) {
             question->place == session->place->serial) {
                 session->disk_entries = question->answer.entries;
                 session->has_unseen_files = !question->answer.is_whole;
+                if (!session->is_measured)
+                        session->reserve_disk_bytes = session->disk_bytes;
+                session->is_measured = true;
         }
         if (question->asked_ns != 0 &&
             (__atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE) == 0 ||

@@ -6,6 +6,7 @@ import pytest
 from faults import BARE
 from harness.hatchery import SMALL_POOL, Hatchery, eventually
 from harness.own_sessions import OwnSession
+from harness.sessions import Session
 from harness.small_disk import small_disk
 
 SIZE_MB, RESERVE_MB = 256, 64
@@ -53,6 +54,19 @@ def test_what_is_refused(short_of_disk):
         with OwnSession(server, "new") as other:
             assert other.ok("print(9)") == "9\n"
         eventually(lambda: "has room again" in server.log(), 10, "the log says so")
+
+
+def test_what_an_earlier_server_has_left(short_of_disk):
+    """It was not written since the disk has been short, though it has never been measured before."""
+    server = short_of_disk
+    session = Session(server, "old")
+    assert server.post("/v1/sessions", {"id": "old"}).status == 201
+    session.ok("open('old', 'wb').write(b'x' * (40 << 20));")
+    server.stop()
+    (server.state / "ballast").write_bytes(b"x" * ((SIZE_MB - RESERVE_MB - 40 + 8) << 20))
+    server.start()
+    eventually(lambda: server.log().count("is short") == 1, 30, "the log says so")
+    assert session.ok("import os, time\ntime.sleep(1)\nos.remove('old')\nprint(os.listdir())") == "[]\n"
 
 
 NAMED = "file = open('file', 'wb', 0)\n"

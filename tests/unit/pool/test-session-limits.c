@@ -1,5 +1,6 @@
 /* Sessions: how their runs are interrupted, timed out and limited. */
 
+#include "pool/internal.h"
 #include "sessions.h"
 
 static const char sleeps_on[] = "import time\n"
@@ -227,6 +228,48 @@ static void test_files_of_all_runs_count(void **state) {
         say_in(session, "import time\ntime.sleep(0.5)\nprint(1)", "1\n");
 }
 
+static void run_with_a_megabyte(Session *session, Watched *watched, const char *code) {
+        RunRequest request = request_of(code);
+
+        request.limits.of[LIMIT_DISK_MB] = 1;
+        assert_int_equal(submit_request_in(session, watched, &request), POOL_OK);
+        finish(watched);
+}
+
+static void test_who_forgets_can_make_room(void **state) {
+        SessionOptions options = options_of("a");
+        Watched watched = {0};
+        Session *session;
+
+        options.forgets = true;
+        options.limits.of[LIMIT_DISK_MB] = 1;
+        start_with_spares();
+        assert_int_equal(session_create(driver.pool, &options, &session), POOL_OK);
+        run_with_a_megabyte(session, &watched,
+                            "for i in range(3): open(str(i), 'wb').write(b'x' * 500000)\n"
+                            "import time\ntime.sleep(1000)");
+        assert_status(&watched, RUN_OUTPUT_LIMIT);
+        /* It was ended when some of it was there, and once more when it was all. */
+        for (unsigned i = 0; i < 3 && watched.status == RUN_OUTPUT_LIMIT; i++) {
+                watched = (Watched){0};
+                run_with_a_megabyte(session, &watched,
+                                    "import os, time\ntime.sleep(0.4)\n"
+                                    "for name in os.listdir(): os.remove(name)");
+        }
+        assert_status(&watched, RUN_OK);
+}
+
+/* What was seen of the files that are gone is no reason to end what begins with none. */
+static void test_a_reset_forgets_how_many_files_there_were(void **state) {
+        Session *session;
+
+        start_with_spares();
+        session = make_used_session("a");
+        session->disk_entries = 2 * driver.config.session_files_max;
+        assert_int_equal(session_reset(session, false), 0);
+        say_in(session, "import time\ntime.sleep(0.1)\nprint(1)", "1\n");
+}
+
 static void test_the_life_of_a_process_has_a_limit(void **state) {
         SessionOptions options = options_of("a");
         Session *session;
@@ -276,6 +319,8 @@ int main(void) {
                 session_test(test_a_cancelled_run_that_goes_on_is_killed),
                 session_test(test_each_limit_loses_the_process),
                 session_test(test_files_of_all_runs_count),
+                session_test(test_who_forgets_can_make_room),
+                session_test(test_a_reset_forgets_how_many_files_there_were),
                 session_test(test_the_life_of_a_process_has_a_limit),
                 session_test(test_threads_between_runs_are_looked_at),
         };

@@ -1,5 +1,6 @@
 /* Sessions: what they remember, how their runs follow one another, and who hears what. */
 
+#include "pool/internal.h"
 #include "sessions.h"
 
 static void test_variables_stay(void **state) {
@@ -245,6 +246,23 @@ static void test_there_are_so_many_and_no_more(void **state) {
         assert_int_equal(counters().sessions_made, 3);
 }
 
+/* Nothing becomes of its interpreter, and it had no run when it began to wait for one. */
+static void test_a_run_that_comes_later_waits_no_longer(void **state) {
+        Watched watched = {0};
+        Session *session;
+
+        driver.config.python_program = "/bin/false";
+        driver.config.log_level = "error";
+        driver.config.queue_wait_ms = 10;
+        start();
+        session = make_session("a");
+        drive_until(session->timer.position == TIMER_OFF);
+        submit_in(session, &watched, "1");
+        finish(&watched);
+        assert_true(watched.refused);
+        assert_int_equal(info_of(session).state, SESSION_STARTING);
+}
+
 static void test_ids_are_made(void **state) {
         Session *a, *b;
 
@@ -322,6 +340,7 @@ int main(void) {
                 session_test(test_a_cancelled_run_that_waits_is_taken_out),
                 session_test(test_cancelling_interrupts_and_keeps_the_state),
                 session_test(test_there_are_so_many_and_no_more),
+                session_test(test_a_run_that_comes_later_waits_no_longer),
                 session_test(test_ids_are_made),
                 session_test(test_they_are_listed_in_order),
                 session_test(test_ids_that_are_none),
