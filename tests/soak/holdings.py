@@ -62,6 +62,16 @@ def rss_kb(pid):
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(("Private_Clean", "Private_Dirty")))
 
 
+def anonymous_kb(pid):
+    """What is in memory and no file's, counted page by page: statm's number is put together from counters of each processor or
+    thread, and may lag by hundreds of KiB (Documentation/filesystems/proc.rst). None for those who may not look."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except PermissionError:
+        return None
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Anonymous:"))
+
+
 def contents_of_cell(keeper):
     """(KiB, inodes, names) of the file system that a cell's runs may write to. The /work of a session is another one, on disk."""
     root = Path(f"/proc/{keeper}/root")
@@ -111,6 +121,7 @@ def look(server, uid_base):
     keepers = [pid for pid in cells if len((proc.status_field(pid, "NSpid") or "").split()) > 1]
     print_ = proc.footprint(server.pid, server.work)
     folder = str(server.work.parent)
+    anonymous = anonymous_kb(server.pid)
     return Holdings(
         fds=print_.fds,
         threads=print_.threads,
@@ -126,7 +137,7 @@ def look(server, uid_base):
         host_mounts=mounts_of("self", folder),
         objects_of_the_namespace=objects_of_the_namespace(zygotes[0]) if "ipcns" in layers_on(server) else "",
         on_the_host=sorted(left_on_the_host(server, uid_base)),
-        server_rss_kb=print_.rss_kb,
+        server_rss_kb=print_.rss_kb if anonymous is None else anonymous,
         zygotes_rss_kb=sum(map(rss_kb, zygotes)),
         makers_rss_kb=sum(rss_kb(pid) for pid in cells if pid not in keepers),
         keepers_rss_kb=sum(map(rss_kb, keepers)),

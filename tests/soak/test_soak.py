@@ -38,9 +38,12 @@ touched = 0
 max-processes = 16
 """
 
-# The C library gives large blocks back at once, and the end of its heap when that is free, as it does by itself until the
-# first large block is freed: then memory in use can be told from memory kept.
-GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+# Memory in use is to be told from memory kept. The C library gives large blocks back at once, the buffers of opened folders
+# (32 KiB) among them, which leave gaps in its heap otherwise; and the end of the heap when that is free. It has one heap instead
+# of one for each thread, and no freed blocks at hand for each thread: of glibc 2.36, these are up to seven of each of 64 sizes,
+# 234 KiB in each of ten threads, and become more for thousands of runs.
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "32768", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1",
+             "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 # What may be more at the end than after a tenth of the runs: the heap's own gaps, after whatever was under way at once.
 # Of ten thousand runs, the least block, 32 bytes, left by each would be 280 KiB.
 SERVER_DRIFT_KB = 256

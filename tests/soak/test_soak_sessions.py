@@ -1,7 +1,8 @@
-"""Thousands of steps with sessions of all four kinds: every answer is what the session must know by then, and at the end
+"""Ten thousand steps with sessions of all four kinds: every answer is what the session must know by then, and at the end
 nothing is left of any of them.
 
-HATCHERY_SOAK_STEPS sets how many (4000); HATCHERY_SOAK_SEED their order, which is told at the end.
+HATCHERY_SOAK_STEPS sets how many (10000; in fewer, small leaks of memory are not found); HATCHERY_SOAK_SEED their order, which is
+told at the end.
 """
 
 import os
@@ -17,13 +18,18 @@ from session_clients import work_off, share_out
 from session_holdings import SLOTS_MAX, at_rest
 from test_soak import GIVE_BACK, KEEPER_DRIFT_KB, SERVER_DRIFT_KB, counters, has_processes
 
-STEPS = int(os.environ.get("HATCHERY_SOAK_STEPS", 4000))
+STEPS = int(os.environ.get("HATCHERY_SOAK_STEPS", 10000))
 SEED = int(os.environ.get("HATCHERY_SOAK_SEED", 20240301))
 SECONDS = max(600, STEPS * 0.5)
 CLIENTS = 4
 WORKERS = 3
 SPARES = 2
 WHEELS_MB = 1
+# After so many tenths of the steps, each kind has been done so often that what is kept for the next one is there. What the server
+# may have more of at the end than then (SERVER_DRIFT_KB) are gaps of its heap, which jumps by up to 130 KiB when much is under way
+# at once, and what has a bound of its own that is not reached yet: installations are remembered for ten minutes, indexes of
+# sessions go round. A block of 64 bytes, 80 with its head, left by each of 7000 steps would be 547 KiB.
+SETTLED = 3
 # Fewer than the clients have together: the one that was used longest ago makes room.
 SESSIONS = 28
 # Each server has as many ids as there can be homes; the other suites have theirs elsewhere.
@@ -74,13 +80,13 @@ def test_nothing_is_left_of_thousands_of_steps(make_server, packages):
         counts += work_off(server, part, CLIENTS, account, SECONDS)
         looks.append(at_rest(server, UID_BASE, SPARES))
         check_account(server, account)
-    new, early, late = looks[0], looks[1], looks[-1]
+    new, early, settled, late = looks[0], looks[1], looks[SETTLED], looks[-1]
     print(f"{told(counts, account)}\n{len(plan)} steps in {time.monotonic() - began:.0f} s, order {SEED}")
     print(f"memory in KiB, at the start and after each tenth:\n{memory_table(looks)}\nat the end: {late}")
 
     check_health(server, account)
     check_left_over(new, early, late)
-    check_drift(early, late)
+    check_drift(settled, late)
 
     pid = server.pid
     server.stop()  # with no process and no file behind
@@ -101,6 +107,6 @@ def check_left_over(new, early, late):
     assert set(more_than(new, late)) <= {"fds", "mappings", "threads", "wheels_kb"}, more_than(new, late)
 
 
-def check_drift(early, late):
-    assert late.server_rss_kb - early.server_rss_kb <= SERVER_DRIFT_KB
-    assert late.greatest_keeper_kb - early.greatest_keeper_kb <= KEEPER_DRIFT_KB
+def check_drift(settled, late):
+    assert late.server_rss_kb - settled.server_rss_kb <= SERVER_DRIFT_KB
+    assert late.greatest_keeper_kb - settled.greatest_keeper_kb <= KEEPER_DRIFT_KB
