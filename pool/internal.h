@@ -7,8 +7,6 @@
  *     queue.c       runs that wait
  *     spares.c      keeps the slots filled, touches pages, gives runs to idle workers
  *     sweep.c       kills and reaps children that nobody knows
- *     obstacle.c    what keeps workers from being made, and how long to wait then
- *     generation.c  cell makers and zygotes: start, promote, replace
  *     cells.c       the cells of the slots: asks for them, looks after them, ends them
  *     slot_cgroup.c the control groups of the slots: their limits, and who is in them
  *     canary*.c     have workers of each generation try to break out, before the others are used
@@ -18,6 +16,7 @@
  *     run_streams.c … what it prints, and where among that its displays belong
  *     retire.c      how a worker leaves its slot, and the slot is made empty
  *     answer.c      turns what came of a run into its result
+ *     generation*.c, obstacle.c  templates: what makes their workers; see template_internal.h
  *     session*.c    sessions; see session_internal.h
  */
 #include "kit/clock.h"
@@ -32,15 +31,11 @@
 #include "pool/result.h"
 #include "pool/session_internal.h"
 #include "pool/slot.h"
+#include "pool/template_internal.h"
 #include "pool/timer.h"
 #include "pool/verdict.h"
 #include "pool/worker.h"
 #include "pool/workspace.h"
-#include "pool/zygote.h"
-
-/* A fork takes milliseconds. A zygote that has not reported one after this does not run; one that
- * merely had to wait for a processor is not replaced, as a new one would have to wait far longer. */
-#define SPAWN_REPORT_TIMEOUT_NS (5 * NS_PER_S)
 
 /* What can wait is done when nobody has asked for anything for this long. */
 #define SPARES_QUIET_NS (3 * NS_PER_MS)
@@ -48,17 +43,6 @@
 /* Uids from the first worker's: of the slots, of the homes of sessions, of whoever installs
  * packages; then of the canaries for runs, one for each template. */
 #define CANARY_UIDS (SLOTS_MAX + HOMES_MAX + 1)
-
-typedef struct SlotList {
-        Slot *first;
-        unsigned n;
-} SlotList;
-
-/* Slots of one kind of a template: those for runs without a session, or those of sessions. */
-typedef struct SlotSet {
-        SlotList empty, idle[2]; /* idle: untouched, touched */
-        unsigned n_states[_SLOT_STATES];
-} SlotSet;
 
 typedef struct Place Place;
 
@@ -142,50 +126,6 @@ struct Slot {
         uint64_t interrupt_wait_ns, interrupt_again_ns; /* to the next one; when */
         uint64_t interrupt_cpu_ns;                      /* of the process when it was sent last */
         bool interrupt_sent;
-};
-
-struct Template {
-        Pool *pool;
-        unsigned index;
-        const TemplateConfig *config;
-        LayerMask layers;      /* that its workers take */
-        bool has_cells;        /* its workers live in cells … */
-        bool has_cell_folders; /* … in which their files are, too */
-        bool ends_cells;       /* a cell is not kept after a run: something may still run in it */
-        SlotSet runs, sessions, canaries;
-        unsigned n_session_spares; /* slots that hold one, or will */
-        bool session_turn; /* a session's worker is made next, where runs wait for others, too */
-        Run *queue_first, *queue_last;
-        unsigned n_queued;
-        Timer queue_timer; /* the deadline of queue_first */
-
-        Zygote *zygote;                /* serves; NULL: none */
-        Zygote *next_zygote;           /* starting */
-        CellMaker *maker, *next_maker; /* likewise; only where layers need one */
-        bool next_maker_is_ready;      /* the zygote is started then */
-        bool next_is_ready;     /* and is to take over as soon as its canaries have proven it */
-        char *next_about;       /* … with this … */
-        uint64_t next_start_ms; /* … and that */
-        unsigned zygote_generation, next_generation; /* of the two */
-        unsigned generations, restarts;
-        unsigned outstanding;       /* spawn commands without a report */
-        unsigned next_outstanding;  /* … of the next zygote */
-        unsigned cells_outstanding; /* cells that have been asked for and cannot be used yet … */
-        unsigned cells_unnamed;     /* … of these: whose keeper is not known yet */
-        uint64_t ready_ns;          /* when the serving one became ready */
-        Timer zygote_timer;         /* start deadline, else end of the back-off, else its age */
-        Timer spawn_timer; /* a spawn that is not reported by then means that the zygote hangs */
-        uint64_t spawn_retry_ns;  /* no spawn before that */
-        unsigned worker_failures; /* workers in a row that were never ready */
-        char *obstacle;           /* the step that the last of these failed at; NULL: not known */
-        bool obstacle_is_final;   /* it was not a worker that failed, but what makes all of them */
-        bool reload_waits; /* asked for while the next zygote was starting, perhaps too late for it
-                            */
-        Canary canary;
-        unsigned failures;       /* in a row: starts that failed, and deaths soon after a start */
-        bool was_ready, has_run; /* its zygote once; a run of it once */
-        char *doing, *failure, *about;
-        uint64_t start_ms;
 };
 
 struct Pool {
@@ -304,42 +244,6 @@ void spares_refill(Template *template);
 /* Kills and reaps children of ours that nobody knows: what subprocesses have left where there is no
  * pid namespace to end them, and what was on its way when its maker or zygote died. */
 void spares_sweep(Pool *pool);
-
-/* obstacle.c */
-/* A worker ended before it was ready: the next one is asked for a little later, and later each
- * time. */
-void slot_has_failed(const Slot *slot);
-void spares_worker_is_ready(Template *template);
-/* What a worker, its cell, or the maker of all cells has said that it failed at: "step: why". */
-void obstacle_note(Template *template, Slice step, bool is_final);
-void slot_note_obstacle(const Slot *slot, Slice step);
-void obstacle_forget(Template *template);
-/* The step, when it has failed so often that there will be no worker; or NULL. */
-const char *obstacle_of(const Template *template);
-
-/* generation.c */
-void generation_start(Template *template);
-void generation_on_report(Template *template, unsigned generation);
-void generation_on_cells(Template *template, unsigned generation);
-void generation_on_hung_maker(Template *template, unsigned generation);
-/* What its reports lead to. why: which of its two processes, and what it did. */
-void generation_set_doing(Template *template, const char *text);
-void generation_on_maker_ready(Template *template);
-void generation_on_ready(Template *template, const ZygoteReport *report);
-/* The next one takes over. */
-void generation_promote(Template *template);
-void generation_failed(Template *template, bool serves, const char *why);
-/* The maker to ask for cells, or NULL, and the generation that they will be of. */
-CellMaker *generation_maker(const Template *template, unsigned *ret_generation);
-/* That of a generation, and its zygote when that can fork; or NULL. */
-CellMaker *generation_maker_of(const Template *template, unsigned generation);
-Zygote *generation_zygote_of(const Template *template, unsigned generation);
-void generation_on_timer(Template *template);
-void generation_on_spawn_timer(Template *template);
-/* That one's workers do not hold: it ends, with all of them, and another one is started later. The
- * one that serves, if it is another, goes on. */
-void generation_refuse(Template *template, unsigned generation, const char *why);
-void generation_stop(Template *template);
 
 /* cells.c */
 /* Asks for cells for empty slots, and ends those of makers that serve no more. */

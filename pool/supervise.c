@@ -51,6 +51,20 @@ static void hold_worker(Slot *slot) {
         session_after_answer(slot);
 }
 
+/* Nobody is answered. */
+static void kill_worker(Slot *slot) {
+        slot_kill_worker(slot);
+        if (slot->run)
+                slot->run = run_free(slot->run);
+        slot_forget_run(slot);
+}
+
+static void complain(Slot *slot) {
+        log_error("worker %d of slot %u was killed and is still there", slot->worker.pid,
+                  slot->number);
+        slot_kill_worker(slot);
+}
+
 static void act(Slot *slot, SlotAction action) {
         switch (action) {
         case SLOT_FORBIDDEN:
@@ -101,18 +115,13 @@ static void act(Slot *slot, SlotAction action) {
                 slot_release(slot);
                 break;
         case SLOT_KILL:
-                slot_kill_worker(slot);
-                if (slot->run)
-                        slot->run = run_free(slot->run);
-                slot_forget_run(slot);
+                kill_worker(slot);
                 break;
         case SLOT_RELEASE:
                 slot_release(slot);
                 break;
         case SLOT_COMPLAIN:
-                log_error("worker %d of slot %u was killed and is still there", slot->worker.pid,
-                          slot->number);
-                slot_kill_worker(slot);
+                complain(slot);
                 break;
         }
 }
