@@ -40,6 +40,11 @@ Connection *connection_of(const ConnectionTable *table, h2o_req_t *req);
 uint32_t connection_request_began(Connection *connection, h2o_req_t *req);
 void connection_request_ended(Connection *connection, bool is_http2, uint32_t stream_id);
 
+/* So many bytes of an answer are in memory; its request has ended. The first may end connections.
+ */
+void connection_hold_answer(Connection *connection, uint64_t bytes);
+void connection_answer_ended(Connection *connection, uint64_t bytes);
+
 /* What reads the bodies of its requests. */
 Intake *connection_intake(Connection *connection);
 

@@ -24,9 +24,12 @@ struct Connection {
         bool is_tls, is_tcp;
         bool is_accepted; /* by libh2o, after the handshake */
         bool is_shut_down;
-        unsigned in_flight;   /* requests with a handler, or being answered */
-        uint64_t requests;    /* that have arrived */
-        size_t head_searched; /* bytes of the input that hold no end of a head */
+        bool is_let_go;           /* … because of what it holds */
+        uint64_t unsent_bytes;    /* of its answers, until their requests have ended */
+        uint64_t unsent_since_ns; /* since when there have been any */
+        unsigned in_flight;       /* requests with a handler, or being answered */
+        uint64_t requests;        /* that have arrived */
+        size_t head_searched;     /* bytes of the input that hold no end of a head */
         bool head_complete;
         Phase phase;
         uint64_t mark;     /* differs when the connection has moved within its phase */
@@ -44,6 +47,8 @@ struct ConnectionTable {
         Connection **by_fd;
         size_t n_by_fd;
         Connection *first;
+        uint64_t unsent_bytes; /* of all */
+        uint64_t let_go_bytes; /* … of those that have been let go */
         h2o_timeout_t look_interval;
         h2o_timeout_entry_t look;
         uint64_t silence_ns; /* the longest time an honest HTTP/2 connection may be without movement

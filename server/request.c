@@ -54,8 +54,19 @@ Slice request_header(h2o_req_t *req, const char *lower_case_name) {
 static void note_dispose(void *data) {
         RequestNote *note = data;
 
-        if (note->connection)
-                connection_request_ended(note->connection, note->is_http2, note->stream_id);
+        if (!note->connection)
+                return;
+        connection_answer_ended(note->connection, note->answer_bytes);
+        connection_request_ended(note->connection, note->is_http2, note->stream_id);
+}
+
+void request_hold_answer(h2o_req_t *req, uint64_t bytes) {
+        RequestNote *note = request_note(req);
+
+        if (!note->connection)
+                return;
+        note->answer_bytes += bytes;
+        connection_hold_answer(note->connection, bytes);
 }
 
 RequestNote *request_note(h2o_req_t *req) {

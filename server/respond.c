@@ -75,6 +75,7 @@ static void send_bytes(h2o_req_t *req, int status, const char *content_type, Sli
         bool head_only =
                 h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
 
+        request_hold_answer(req, body.size);
         req->res.status = status;
         req->res.reason = respond_reason(status);
         req->res.content_length = body.size;

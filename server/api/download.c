@@ -196,6 +196,7 @@ static int open_work(Chore *chore) {
         uint64_t size;
 
         work->fd = file_open(work->workspace_fd, work->path, &work->status);
+        close_fd(&work->workspace_fd);
         if (work->fd < 0)
                 return work->fd;
         size = (uint64_t) work->status.st_size;
@@ -238,6 +239,8 @@ void download_file(App *app, h2o_req_t *req, const RouteMatch *match, Session *s
                 respond_no_file(download, work ? -ENOENT : -ENOMEM);
                 return;
         }
+        /* As much as any: the descriptors are dearer than what a small file takes. */
+        request_hold_answer(req, CHUNK_BYTES);
         work->app = app;
         work->download = download;
         work->fd = -1;
