@@ -132,7 +132,7 @@ void intake_on_read(h2o_socket_t *sock, const char *err) {
         if (intake->state == INTAKE_HEAD && look_for_end_of_head(intake)) {
                 intake->state = INTAKE_PASSED;
                 request_head_read(slice_of(sock->input->bytes, sock->input->size), &intake->head);
-                if (intake->head.size > 0 && intake_goes_to_a_file(&intake->head)) {
+                if (intake->head.size > 0 && intake_takes(intake)) {
                         intake_file_begin(intake);
                         return;
                 }

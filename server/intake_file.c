@@ -207,15 +207,25 @@ static void send_continue(Intake *intake) {
         h2o_socket_write(intake->sock, &answer, 1, on_continue_sent);
 }
 
+static bool is_for_files(const RequestHead *head) {
+        const Route *route = route_of_target(head->method, head->target);
+
+        return route && route->body == BODY_FILES;
+}
+
+static uint64_t file_limit(const Intake *intake) {
+        uint64_t limit = intake->all->app->options->sessions.file_bytes_max;
+
+        return slice_equals(intake->head.method, "PUT") ? limit : limit + FORM_EXTRA_BYTES;
+}
+
 void intake_file_begin(Intake *intake) {
         App *app = intake->all->app;
 
         intake->state = INTAKE_RECEIVING;
-        intake->limit = app->options->sessions.file_bytes_max;
-        if (!slice_equals(intake->head.method, "PUT"))
-                intake->limit += FORM_EXTRA_BYTES;
-        if (intake->limit < app->options->request_bytes_max)
-                intake->limit = app->options->request_bytes_max;
+        intake->limit = app->options->request_bytes_max;
+        if (is_for_files(&intake->head) && intake->limit < file_limit(intake))
+                intake->limit = file_limit(intake);
         if (intake->head.content_length > intake->limit) {
                 refuse(intake, 413, "The body has %llu bytes; here it may have at most %llu.",
                        (unsigned long long) intake->head.content_length,
@@ -246,13 +256,13 @@ void intake_file_begin(Intake *intake) {
 
 /* ── For intake.c ── */
 
-bool intake_goes_to_a_file(const RequestHead *head) {
-        const Route *route;
+bool intake_takes(const Intake *intake) {
+        const RequestHead *head = &intake->head;
 
         if (!head->is_plain || (!head->is_chunked && head->content_length <= SMALL_BODY_BYTES))
                 return false;
-        route = route_of_target(head->method, head->target);
-        return route && route->body == BODY_FILES;
+        return is_for_files(head) ||
+               head->content_length > intake->all->app->options->request_bytes_max;
 }
 
 void intake_file_end(Intake *intake) {

@@ -58,9 +58,12 @@ struct Intake {
 void intake_on_read(h2o_socket_t *sock, const char *err);
 Intake *intake_of(h2o_socket_t *sock);
 
-/* ── intake_file.c: a large body that goes to a file ── */
+/* ── intake_file.c: a large body that goes to a file, or is read to be dropped ── */
 
-bool intake_goes_to_a_file(const RequestHead *head);
+/* Whether the body of the head that has come is taken here: it goes to a file, or is larger than it
+ * may be. libh2o would refuse the latter at once and close the connection, so that a client that
+ * is still writing would find it reset, and never read why. */
+bool intake_takes(const Intake *intake);
 /* The head has come; the input has all of it, and may have more. */
 void intake_file_begin(Intake *intake);
 /* More has come. */

@@ -1,6 +1,7 @@
 """Large bodies that come in unusual company: with the end of the TLS handshake, behind other requests, over many
 streams of HTTP/2."""
 
+import json
 import os
 import re
 import socket
@@ -31,6 +32,26 @@ def small():
     with Hatchery(*SMALL_POOL, "--request-bytes", "100000") as server:
         assert server.post("/v1/sessions", {"id": "s"}).status == 201
         yield server
+
+
+def test_who_writes_on_reads_why_it_is_refused(small):
+    """A connection that is closed while its client writes is reset, and the answer is lost."""
+    connection = small.client()
+    try:
+        for path, member in [("/v1/execute", "detail"), ("/execute_code", "detail"), ("/api/execute", "output"), ("/run", "error"),
+                             ("/nothing", "detail")]:
+            connection.request("POST", path, b"x" * (8 * MB))
+            answer = connection.getresponse()
+            said = json.loads(answer.read())[member]
+            assert answer.status == 413 and str(8 * MB) in said and "100000" in said, path
+        connection.request("GET", "/ready")
+        assert connection.getresponse().read() == b'{"ready":true}'
+    finally:
+        connection.close()
+    # Who asks first need not send it.
+    with small.connect() as wire:
+        wire.sendall(b"POST /v1/execute HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\nExpect: 100-continue\r\n\r\n")
+        assert wire.recv(1000).startswith(b"HTTP/1.1 413")
 
 
 class EarlyTls:
