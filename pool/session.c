@@ -79,6 +79,21 @@ void session_set_place(Session *session, Place *place) {
                         home, place_folder(place));
 }
 
+/* Whether there is a slot for one more, now or soon: the cell of a source that has ended, or has
+ * lost its process, keeps its own for as long as copies live in it. */
+static bool has_slot(const Pool *pool) {
+        unsigned n = pool->sessions.n;
+
+        if (pool->free_slots.n > 0)
+                return true;
+        for (unsigned i = 0; i < pool->n_slots; i++) {
+                const Slot *slot = &pool->slots[i];
+
+                n += slot->of_sessions && !slot->trial && !slot->session && slot->n_guests > 0;
+        }
+        return n < session_slots(&pool->config);
+}
+
 /* Returns POOL_OK, or why there cannot be one more. */
 static int make_room(Pool *pool, const Template *template) {
         if (pool->draining)
@@ -89,7 +104,7 @@ static int make_room(Pool *pool, const Template *template) {
                 return SESSION_E_NO_DISK;
         if (template->canary.sessions_broken)
                 return SESSION_E_UNPROVEN;
-        while (pool->sessions.n >= pool->config.sessions_max) {
+        while (pool->sessions.n >= pool->config.sessions_max || !has_slot(pool)) {
                 if (!sessions_evict_one(pool))
                         return SESSION_E_TOO_MANY;
         }

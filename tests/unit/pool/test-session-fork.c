@@ -1,72 +1,6 @@
 /* Copies of live sessions. */
 
-#include <sys/resource.h>
-
-#include "pool/session_fork.h"
-#include "sessions.h"
-
-typedef struct Told {
-        unsigned calls;
-        int result;
-        Session *copy;
-        ForkNotes notes;
-        void (*when_told)(struct Told *told);
-} Told;
-
-static void on_forked(void *data, int r, Session *copy, const ForkNotes *notes) {
-        Told *told = data;
-
-        told->calls++;
-        told->result = r;
-        told->copy = copy;
-        told->notes = *notes;
-        if (told->when_told)
-                told->when_told(told);
-}
-
-static int ask_for_copy(Session *source, const char *id, Told *told) {
-        const SessionOptions options = options_of(id);
-        const ForkCallback callback = {on_forked, told};
-
-        return session_fork(source, &options, &callback);
-}
-
-static void hear(Told *told) {
-        drive_until(told->calls > 0);
-        assert_int_equal(told->calls, 1);
-}
-
-static Session *copy_of(Session *source, const char *id) {
-        Told told = {0};
-
-        assert_int_equal(ask_for_copy(source, id, &told), POOL_OK);
-        assert_int_equal(info_of(source).state, SESSION_FORKING);
-        assert_int_equal(told.calls, 0);
-        hear(&told);
-        assert_int_equal(told.result, POOL_OK);
-        assert_ptr_equal(told.copy, find_session(id));
-        return told.copy;
-}
-
-static bool can_fork(void) {
-        return driver_survey.layers[LAYER_SECCOMP].error == 0 &&
-               driver_survey.layers[LAYER_LANDLOCK].error == 0;
-}
-
-#define need_copies()                                                                              \
-        do {                                                                                       \
-                if (!can_fork())                                                                   \
-                        skip_because("no system call filter or no Landlock here");                 \
-        } while (0)
-
-static Session *make_source(void) {
-        Session *source;
-
-        start_with_spares();
-        source = make_session("source");
-        say_in(source, "x = [1]\nopen('f', 'w').write('text') and None", "");
-        return source;
-}
+#include "copies.h"
 
 static void test_a_copy_has_what_its_source_has(void **state) {
         Session *source, *copy;
@@ -289,100 +223,6 @@ static void test_copies_count_among_sessions(void **state) {
         assert_int_equal(counters().sessions, 3);
 }
 
-/* A copy whose source has ended, in whose cell it is: two slots for one session. */
-static Session *make_orphan(void) {
-        Session *source = make_source(), *copy = copy_of(source, "orphan");
-
-        session_end(source);
-        drive_until(has_spares());
-        assert_int_equal(counters().sessions, 1);
-        return copy;
-}
-
-/* The cell of a source that has ended makes no room: its copies live there. */
-static void test_a_spare_makes_room_for_a_copy(void **state) {
-        uint64_t until_ns = clock_now_ns() + PATIENCE_NS;
-        Told told = {.result = -1};
-        Session *orphan;
-
-        need_copies();
-        driver.config.sessions_max = 2;
-        orphan = make_orphan();
-        /* Not at once where it takes long to end a process. */
-        while (told.result != POOL_OK && clock_now_ns() < until_ns) {
-                told = (Told){0};
-                assert_int_equal(ask_for_copy(orphan, "copy", &told), POOL_OK);
-                hear(&told);
-        }
-        assert_int_equal(told.result, POOL_OK);
-        say_in(told.copy, "print(x)", "[1]\n");
-}
-
-static void test_a_copy_does_not_wait_for_ever(void **state) {
-        Told told = {0};
-        Session *orphan;
-
-        need_copies();
-        driver.config.sessions_max = 2;
-        driver.template.session_spares = 0;
-        orphan = make_orphan();
-        assert_int_equal(ask_for_copy(orphan, "copy", &told), POOL_OK);
-        hear(&told);
-        assert_int_equal(told.result, SESSION_E_TOO_MANY);
-        assert_null(find_session("copy"));
-        say_in(orphan, "print(x)", "[1]\n");
-}
-
-/* As code can bring about while its files are copied. */
-static void test_a_source_that_stops_listening(void **state) {
-        Told told = {0};
-        Session *source;
-
-        need_copies();
-        source = make_source();
-        assert_int_equal(ask_for_copy(source, "copy", &told), POOL_OK);
-        pool_unwatch(driver.pool, source->slot->worker.control_fd);
-        close_fd(&source->slot->worker.control_fd);
-        hear(&told);
-        assert_int_equal(told.result, SESSION_E_UNFORKABLE);
-        assert_null(find_session("copy"));
-        say_in(source, "print(x)", "[1]\n");
-}
-
-static void turn_without_descriptors(uint64_t until_ns) {
-        struct rlimit before, none;
-        int fd = dup(driver.folder.fd);
-
-        assert_true(fd >= 0);
-        assert_int_equal(close(fd), 0);
-        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-        none = (struct rlimit){(rlim_t) fd, before.rlim_max};
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-        turn(until_ns);
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-}
-
-static void test_a_copy_that_cannot_be_supervised(void **state) {
-        uint64_t until_ns = clock_now_ns() + PATIENCE_NS;
-        const Template *template;
-        Told told = {0};
-        Session *source;
-
-        need_copies();
-        source = make_source();
-        template = source->template;
-        assert_int_equal(ask_for_copy(source, "copy", &told), POOL_OK);
-        drive_until(told.calls > 0 || source->fork->is_ordered);
-        while (told.calls == 0 && !source->fork->has_process)
-                turn_without_descriptors(until_ns);
-        hear(&told);
-        drive_until(template->sessions.n_states[SLOT_RETIRING] == 0);
-        if (told.result == POOL_OK)
-                session_end(told.copy);
-        say_in(source, "print(x)", "[1]\n");
-        copy_of(source, "another");
-}
-
 static void test_copies_outlive_the_server(void **state) {
         Session *copy;
 
@@ -428,10 +268,6 @@ int main(void) {
                 session_test(test_nobody_forks_unasked),
                 session_test(test_copies_are_told_from_what_is_not),
                 session_test(test_copies_count_among_sessions),
-                session_test(test_a_spare_makes_room_for_a_copy),
-                session_test(test_a_copy_does_not_wait_for_ever),
-                session_test(test_a_source_that_stops_listening),
-                session_test(test_a_copy_that_cannot_be_supervised),
                 session_test(test_copies_outlive_the_server),
                 session_test(test_freeing_it_amid_copies),
         };
