@@ -173,10 +173,13 @@ static void on_done(void *data, const RunResult *result) {
                 return;
         }
         stream->has_ended = true;
-        if (push_end(stream, result) < 0)
+        if (push_end(stream, result) < 0) {
                 fail(stream);
-        else
-                pump(stream);
+                return;
+        }
+        /* Until now there was a worker for it, of which there are not many. */
+        request_hold_answer(stream->req, stream->queue.bytes.size - stream->queue.start);
+        pump(stream);
 }
 
 static void on_gone(void *data) {

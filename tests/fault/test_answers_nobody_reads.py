@@ -1,6 +1,7 @@
 """Answers that a client asks for and does not read wait in the server's memory: over HTTP/2 many at once, for as long as a run may
 take. All of them together are bounded; nobody else notices."""
 
+import json
 import struct
 
 from harness.hatchery import eventually
@@ -9,7 +10,7 @@ from harness.own_sessions import OwnSession
 ANSWER_MB = 10
 # The bound is the greater of --bodies-bytes and 128 MiB.
 BELOW_THE_BOUND, BEYOND_IT = 13, 40
-SETTINGS, HEADERS = 4, 1
+DATA, HEADERS, SETTINGS = 0, 1, 4
 
 
 def frame(kind, flags, stream, body):
@@ -23,12 +24,15 @@ def field(name, value):
 class Unread:
     """A connection that asks for a path many times and lets nothing of the bodies come: its windows are closed."""
 
-    def __init__(self, server, path, times):
+    def __init__(self, server, path, times, body=None):
         self.connection = server.connect(60)
         self.input = self.connection.makefile("rb")
-        head = b"".join((field(b":method", b"GET"), field(b":scheme", b"http"), field(b":authority", b"x"), field(b":path", path.encode())))
-        self.connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)) +
-                                b"".join(frame(HEADERS, 5, 2 * number + 1, head) for number in range(times)))
+        head = b"".join((field(b":method", b"POST" if body else b"GET"), field(b":scheme", b"http"), field(b":authority", b"x"),
+                         field(b":path", path.encode()), field(b"accept", b"text/event-stream" if body else b"*/*")))
+        self.connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)))
+        for number in range(times):
+            stream = 2 * number + 1
+            self.connection.sendall(frame(HEADERS, 4 if body else 5, stream, head) + (frame(DATA, 1, stream, body) if body else b""))
 
     def await_heads(self, count):
         while count > 0:
@@ -93,3 +97,11 @@ def test_files_that_nobody_reads(make_server):
         finally:
             for one in crowd:
                 one.__exit__()
+
+
+def test_events_that_nobody_reads(make_server):
+    server = make_server("--imports", "", "--bodies-bytes", "1000000", "--isolation", "best-effort")
+    body = json.dumps({"code": "print('x' * 15_000_000)", "limits": {"output_bytes": 16_000_000}}).encode()
+    with Unread(server, "/v1/execute", 12, body) as greedy:
+        greedy.await_end()
+    assert "too much waits to be read" in server.log()
