@@ -33,7 +33,9 @@ class Interpreter:
     def replaced(self, files):
         """It had gone before this step, whose files are these: the rest is not there."""
         self.client.account.add("gone")
-        self.model = Model(self.client.account)
+        # Their names are taken from now on: the next one that is made anew has other files than this one.
+        serial, self.model = self.model.serial, Model(self.client.account)
+        self.model.serial = serial
         self.model.files = dict(files)
         self.owes_notice = False
 

@@ -1,12 +1,16 @@
 """That the soak of sessions finds what is left behind, and answers that are wrong: each is done on purpose."""
 
+import itertools
 import os
+import random
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from compatible_sessions import Interpreter, interpreter_runs, interpreter_uploads
 from harness.sessions import made
 from holdings import control_groups
 from native_session import Native
@@ -153,3 +157,18 @@ def test_what_the_model_does_not_expect_is_found(make_server, spoil):
         spoil(native.model)
         with pytest.raises(AssertionError):
             native.probe()
+
+
+@pytest.mark.soak
+def test_an_interpreter_that_has_gone_twice_is_accounted_for(make_server):
+    """Each time, an upload makes it anew."""
+    numbers = itertools.count()
+    client = SimpleNamespace(server=make_server("--package-index", "none"), number=0, account=Account(),
+                             fresh_id=lambda: f"fresh-{next(numbers)}")
+    session = Interpreter(client, 0)
+    session.begin()
+    for times in (1, 2, 3):
+        assert session.service.terminate()[0] == 200
+        interpreter_uploads(session, random.Random(times))
+        interpreter_runs(session, random.Random(times))
+        assert client.account["gone"] == times
