@@ -18,6 +18,7 @@
 
 /* No run is submitted while so many bytes of answers wait for the client. */
 #define UNREAD_MAX (1U << 20)
+#define HELD_STEP  (64U << 10)
 
 typedef struct Batch Batch;
 
@@ -41,6 +42,7 @@ struct Batch {
         BatchInput input;
         BatchRun *runs; /* as many as may be under way, in the request's pool */
         unsigned n_under_way, runs_max;
+        size_t held; /* the most that has waited to be read, as its connection knows it */
         h2o_timeout_entry_t retry;
         uint64_t refused_since_ns; /* the queue has been full for this batch since then; 0: it was
                                       not */
@@ -147,6 +149,20 @@ static void write_result(Batch *batch, const BatchRun *run, const RunResult *res
 
 /* ── Runs ── */
 
+static size_t unread_bytes(const Batch *batch) {
+        return batch->flow.next.size + (batch->flow.in_flight ? batch->flow.sending.size : 0);
+}
+
+/* Small ones are not worth it. */
+static void hold(Batch *batch) {
+        size_t unread = unread_bytes(batch);
+
+        if (unread < batch->held + HELD_STEP)
+                return;
+        request_hold_answer(batch->req, unread - batch->held);
+        batch->held = unread;
+}
+
 static void on_done(void *data, const RunResult *result) {
         BatchRun *run = data;
         Batch *batch = run->batch;
@@ -160,6 +176,7 @@ static void on_done(void *data, const RunResult *result) {
                 write_error(batch, run->index, run->client_id, answer, text);
         } else
                 write_result(batch, run, result);
+        hold(batch);
         advance(batch);
 }
 
@@ -226,11 +243,8 @@ static bool take_element(Batch *batch) {
 }
 
 static bool may_take(const Batch *batch) {
-        size_t unread =
-                batch->flow.next.size + (batch->flow.in_flight ? batch->flow.sending.size : 0);
-
-        return batch->input.has_element && !batch->flow.broken && unread < UNREAD_MAX &&
-               batch->n_under_way < batch->runs_max;
+        return batch->input.has_element && !batch->flow.broken &&
+               unread_bytes(batch) < UNREAD_MAX && batch->n_under_way < batch->runs_max;
 }
 
 /* When nothing of this batch is under way, no end of a run will bring us back: time does. */

@@ -4,6 +4,8 @@ take. All of them together are bounded; nobody else notices."""
 import json
 import struct
 
+import pytest
+
 from harness.hatchery import eventually
 from harness.own_sessions import OwnSession
 
@@ -99,9 +101,10 @@ def test_files_that_nobody_reads(make_server):
                 one.__exit__()
 
 
-def test_events_that_nobody_reads(make_server):
+@pytest.mark.parametrize("path", ["/v1/execute", "/v1/batch"])
+def test_events_and_lines_that_nobody_reads(make_server, path):
     server = make_server("--imports", "", "--bodies-bytes", "1000000", "--isolation", "best-effort")
     body = json.dumps({"code": "print('x' * 15_000_000)", "limits": {"output_bytes": 16_000_000}}).encode()
-    with Unread(server, "/v1/execute", 12, body) as greedy:
+    with Unread(server, path, 12, body) as greedy:
         greedy.await_end()
     assert "too much waits to be read" in server.log()
