@@ -153,7 +153,8 @@ static void begin_copy(Template *template, Slot *source) {
                 copy->state = TRIAL_IMPOSSIBLE;
                 return;
         }
-        if (trial_is_vacant(copy) && start_fork(template, source, copy->slot) < 0)
+        if (trial_is_vacant(copy) && !template->pool->sweep_wanted &&
+            start_fork(template, source, copy->slot) < 0)
                 give_up_copy(template);
 }
 

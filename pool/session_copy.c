@@ -15,6 +15,10 @@
 /* Of the packages of one session. */
 #define PACKAGE_ENTRIES_MAX 100000
 
+/* For a slot, or for a sweep: that waits for workers and cells that have been asked for, and for
+ * other copies, which all have their own deadlines of some seconds. */
+#define WAIT_NS (10 * NS_PER_S)
+
 typedef struct FileCopy {
         Chore chore;
         Fork *fork; /* lives until this is done */
@@ -134,16 +138,18 @@ int fork_order_into(Fork *fork, Slot *guest) {
 }
 
 int fork_order_copy(Fork *fork) {
-        Slot *guest = session_take_guest(fork->target, fork->host);
+        Slot *guest = NULL;
 
+        /* Until the copy has said who it is, a sweep would take it for a stray. */
+        if (!fork->pool->sweep_wanted)
+                guest = session_take_guest(fork->target, fork->host);
         if (guest) {
                 fork->waits = false;
                 return fork_order_into(fork, guest);
         }
         /* From the first time on. */
         if (!fork->waits)
-                timer_set(&fork->pool->timers, &fork->source_slot->timer,
-                          clock_now_ns() + COPY_TIMEOUT_NS);
+                timer_set(&fork->pool->timers, &fork->source_slot->timer, clock_now_ns() + WAIT_NS);
         fork->waits = true;
         fork->is_late = false;
         return 0;

@@ -15,7 +15,7 @@ struct Fork {
         int files_result;
         Slot *source_slot, *host; /* host: whose listener speaks for the source */
         unsigned tries;
-        bool waits;       /* for a slot */
+        bool waits;       /* for a slot, or for a sweep */
         bool is_ordered;  /* the source has been told, and has not answered … */
         bool has_process; /* … and the copy has said who it is */
         bool is_late;
@@ -27,7 +27,7 @@ struct Fork {
 uint64_t fork_bytes_max(const Session *source);
 /* Its files, by a thread; has_files tells. */
 _must_check_ int fork_start_files(Fork *fork);
-/* Tells the source to copy its process, or waits for a slot. As session_fork(). */
+/* Tells the source to copy its process, or waits for a slot, or for a sweep. As session_fork(). */
 _must_check_ int fork_order_copy(Fork *fork);
 /* … into that slot, which has its place and its host. */
 _must_check_ int fork_order_into(Fork *fork, Slot *guest);

@@ -71,6 +71,27 @@ static void test_a_copy_does_not_wait_for_ever(void **state) {
         say_in(source, "print(x)", "[1]\n");
 }
 
+/* Else one copy after the other keeps strays from being looked for, and that all new workers. */
+static void test_no_copy_is_ordered_before_a_sweep(void **state) {
+        Session *source;
+        Told told = {0};
+
+        need_copies();
+        source = make_source();
+        drive_until(has_spares() && !driver.pool->sweep_wanted);
+        /* Another copy is on its way. */
+        driver.pool->sessions.n_copies_unnamed++;
+        driver.pool->sweep_wanted = true;
+        assert_int_equal(ask_for_copy(source, "copy", &told), POOL_OK);
+        drive_until(told.calls > 0 || source->fork->is_ordered || source->fork->waits);
+        assert_int_equal(told.calls, 0);
+        assert_false(source->fork->is_ordered);
+        driver.pool->sessions.n_copies_unnamed--;
+        hear(&told);
+        assert_true(told.result == POOL_OK || told.result == SESSION_E_TOO_MANY);
+        say_in(source, "print(x)", "[1]\n");
+}
+
 /* As code can bring about while its files are copied. */
 static void test_a_source_that_stops_listening(void **state) {
         Told told = {0};
@@ -126,6 +147,7 @@ int main(void) {
                 session_test(test_a_spare_makes_room_for_a_copy),
                 session_test(test_a_cell_that_stays_counts_as_a_session),
                 session_test(test_a_copy_does_not_wait_for_ever),
+                session_test(test_no_copy_is_ordered_before_a_sweep),
                 session_test(test_a_source_that_stops_listening),
                 session_test(test_a_copy_that_cannot_be_supervised),
         };
