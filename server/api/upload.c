@@ -270,60 +270,59 @@ static void respond_quota(UploadWork *work) {
                 (unsigned long long) work->disk_bytes_max);
 }
 
-static void respond_store_error(UploadWork *work, int r) {
-        Upload *upload = work->upload;
-        const char *text;
-        int status;
-
+/* The status of the answer, and its sentence. */
+static int store_problem(const UploadWork *work, int r, const char **ret_text) {
         switch (r) {
-        case -EDQUOT:
-                respond_quota(work);
-                return;
         case -EISDIR:
-                status = 409;
-                text = "A folder has the name of the file; remove it first, or take another name.";
-                break;
+                *ret_text = "A folder has the name of the file; remove it first, or take another "
+                            "name.";
+                return 409;
         case -ENOTDIR:
-                status = 409;
-                text = "What comes before the last slash of the file's name is no folder; remove "
-                       "it first, or take another name.";
-                break;
+                *ret_text = "What comes before the last slash of the file's name is no folder; "
+                            "remove it first, or take another name.";
+                return 409;
         case -ELOOP:
-                status = 409;
-                text = "A symbolic link stands in the way of the file's name; none is followed.";
-                break;
+                *ret_text = "A symbolic link stands in the way of the file's name; none is "
+                            "followed.";
+                return 409;
         case -ENOENT:
         case -EEXIST:
-                status = 409;
-                text = "A folder on the way to the file was moved or removed meanwhile.";
-                break;
+                *ret_text = "A folder on the way to the file was moved or removed meanwhile.";
+                return 409;
         case -ESTALE:
-                status = 412;
-                text = "The file that has this name, or that none has it, is not what the request "
-                       "demands (If-Match, If-None-Match, If-Unmodified-Since); nothing was "
-                       "written.";
-                break;
+                *ret_text = "What has this name, or that nothing has it, is not what the request "
+                            "demands (If-Match, If-None-Match, If-Unmodified-Since); nothing was "
+                            "written.";
+                return 412;
         case -ENOSPC:
-                status = 507;
-                text = "The server's disk is full; nothing of the file has been kept.";
-                break;
+                *ret_text = "The server's disk is full; nothing of the file has been kept.";
+                return 507;
         case -EMFILE:
         case -ENFILE:
         case -ENOMEM:
         case -EAGAIN:
-                status = 503;
-                text = "The server cannot write files right now; try again later.";
-                break;
+                *ret_text = "The server cannot write files right now; try again later.";
+                return 503;
         default:
                 (void) raise_error(r, "write a file of session %s", work->id);
-                status = tree_is_disturbed(r) ? 409 : 500;
-                text = tree_is_disturbed(r)
-                               ? "The session's program changes the folder while the file is "
-                                 "written; try again later."
-                               : "The file could not be written; the server's log says why.";
-                break;
+                *ret_text = tree_is_disturbed(r)
+                                    ? "The session's program changes the folder while the file is "
+                                      "written; try again later."
+                                    : "The file could not be written; the server's log says why.";
+                return tree_is_disturbed(r) ? 409 : 500;
         }
-        fail(upload,
+}
+
+static void respond_store_error(UploadWork *work, int r) {
+        const char *text;
+        int status;
+
+        if (r == -EDQUOT) {
+                respond_quota(work);
+                return;
+        }
+        status = store_problem(work, r, &text);
+        fail(work->upload,
              (ErrorAnswer){.status = status,
                            .field = status == 409 ? "path" : NULL,
                            .retry_after_s = status == 503   ? 1
