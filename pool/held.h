@@ -6,7 +6,7 @@
  * A worker is not dumpable, so that only who has CAP_SYS_PTRACE in the server's user namespace may
  * look at what it has open (proc_fd_access_allowed() of fs/proc/base.c), and only who has
  * CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN there at what it has mapped (proc_map_files_get_link()):
- * root, outside of most containers. For others there is the reserve (pool/disk_reserve.h).
+ * root, outside of most containers. For others there is the reserve (pool/session_reserve.c).
  */
 
 #include <stdbool.h>

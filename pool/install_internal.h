@@ -120,7 +120,7 @@ void install_free(Install *install);
 /* The outcome, with a sentence, unless there is one already. */
 void install_fail(Install *install, InstallOutcome outcome, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
-/* Has work done off the loop; its end calls install_on_work(). */
+/* Has work done off the loop; its end is heard of in that step. */
 void install_start_work(Install *install, InstallStep step, int (*work)(Chore *chore));
 void install_move(Install *install, InstallStep step);
 /* What it waits for may have come: its turn, a place. */

@@ -84,10 +84,10 @@ static int check_quota(const Install *install) {
         uint64_t bytes, entries;
         int r = tree_measure(install->packages_fd, TREE_ENTRIES_MAX, &bytes, &entries);
 
-        for (size_t i = 0; i < install->n_wheels; i++)
-                bytes += install->wheels[i].cached->bytes;
         if (r < 0)
                 return r;
+        for (size_t i = 0; i < install->n_wheels; i++)
+                bytes += install->wheels[i].cached->bytes;
         return bytes > install->installer->config.packages_bytes_max ? -EDQUOT : 0;
 }
 

@@ -83,7 +83,8 @@ enum {
 /*
  * Makes a session; it is there at once, its interpreter at once if a spare is ready. May end
  * another one to make room, the least recently used idle one, if the configuration says so. Returns
- * POOL_OK, SESSION_E_EXISTS, SESSION_E_TOO_MANY, POOL_E_DRAINING, or -errno.
+ * POOL_OK, SESSION_E_EXISTS, SESSION_E_TOO_MANY, SESSION_E_UNPROVEN, SESSION_E_NO_DISK,
+ * POOL_E_DRAINING, or -errno.
  */
 _must_check_ int session_create(Pool *pool, const SessionOptions *options, Session **ret_session);
 
@@ -133,8 +134,8 @@ typedef struct ForkNotes {
 } ForkNotes;
 
 typedef struct ForkCallback {
-        /* r: POOL_OK and copy is set, or as session_fork(), or -errno. source or copy may have been
-         * ended by the time; then r is -ECANCELED. */
+        /* r: POOL_OK and copy is set, or as session_fork(), or -errno. By then the copy may have
+         * been ended: -ECANCELED; or the source, or it has lost its process: SESSION_E_LOST. */
         void (*done)(void *data, int r, Session *copy, const ForkNotes *notes);
         void *data;
 } ForkCallback;

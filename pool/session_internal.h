@@ -3,7 +3,7 @@
  * session_internal: what the files of the session engine share with one another and with the rest
  * of the pool; included by pool/internal.h.
  *
- *     session.c          what a caller may ask: make, find, end, inspect
+ *     session.c          what a caller may ask: make, find, reset, end, inspect
  *     session_table.c    the table of moves of a session, names
  *     session_registry.c which sessions there are: by id, in order of creation, by index
  *     session_place.c    the files of sessions: who uses them, and until when
@@ -13,7 +13,7 @@
  *     session_watch.c    the limits of a session while a run is under way, and between runs
  *     session_reserve.c  what is to be left of the disk
  *     session_interrupt.c KeyboardInterrupt, and what follows when it does not help
- *     session_life.c     loss, reset, expiry, eviction
+ *     session_life.c     loss, expiry, eviction
  *     session_fork.c     copies of live sessions: what comes of them; session_copy.c: how they are
  *                        made
  *     session_record.c   what a later server finds of it
