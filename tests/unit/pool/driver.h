@@ -241,7 +241,7 @@ static inline size_t count_children(void) {
 
 /* The zygote and the workers are so many, as soon as what is dying has gone: a canary may just have
  * done its work, and a keeper that is dying has no command line to tell it by. */
-#define check_children(n) drive_until(count_children() == (n))
+#define check_children(n)     drive_until(count_children() == (n))
 #define check_all_children(n) drive_until(count_all_children() == (n))
 
 /* With one slot: the process in it. */
