@@ -43,16 +43,20 @@ def settings_of_pip(arguments):
 
 
 def refuse_addresses_of_wheels():
-    """What a wheel needs is named, and comes from the index: pip would get it from any address."""
+    """What a wheel needs is named, and comes from the index: pip would get it from any address. What is installed may have
+    come from one, when a template was made; of what is not there, an installed wheel's word is as good as another's."""
     from pip._internal.resolution.resolvelib.factory import Factory
     from pip._vendor.packaging.requirements import Requirement
+    from pip._vendor.packaging.utils import canonicalize_name
     make = Factory.make_requirement_from_spec
 
     def make_of_name(factory, specifier, comes_from, *arguments, **options):
-        # What is installed already has its address behind it.
-        if comes_from is not None and comes_from.satisfied_by is None and Requirement(specifier).url:
-            raise Failure(BAD_WHEEL, f"{comes_from.name} needs {Requirement(specifier).name} from an address; packages come "
-                                     "from the index.")
+        wanted = Requirement(specifier) if comes_from is not None else None
+        if wanted and wanted.url:
+            if comes_from.satisfied_by is None or canonicalize_name(wanted.name) not in factory._installed_dists:
+                raise Failure(BAD_WHEEL, f"{comes_from.name} needs {wanted.name} from an address; packages come from the index.")
+            wanted.url = None
+            specifier = str(wanted)
         return make(factory, specifier, comes_from, *arguments, **options)
 
     Factory.make_requirement_from_spec = make_of_name

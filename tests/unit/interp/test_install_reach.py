@@ -114,3 +114,21 @@ def test_a_wheel_that_needs_an_address(index, install, neighbour, scheme):
     index.add("tea", extras={"lid": [f"cup @ {scheme}://{place}"]})
     expect_failure(install("tea[lid]"), BAD_WHEEL, "tea needs cup from an address")
     assert neighbour.requests == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "git+http", "file"])
+def test_an_installed_wheel_that_needs_an_address(index, install, scheme):
+    """What has been installed without an extra is asked for with it; what it says of itself is still the wheel's."""
+    place = "/etc/passwd" if scheme == "file" else f"127.0.0.1:{index.server.server_port}/files/cup-1.0-py3-none-any.whl"
+    needs = f"cup @ {scheme}://{place} ; extra == 'lid'\nProvides-Extra: lid"
+    index.add("cup")
+    index.add("tea")
+    expect_failure(install("tea[lid]", installed=[("tea", "1.0", [needs])]), BAD_WHEEL, "tea needs cup from an address")
+    assert not [path for path in index.requests if "cup" in path]
+
+
+def test_what_came_from_an_address_long_ago(index, install):
+    """A template may have it so: what it needs from an address is there, and nobody goes to that address."""
+    index.add("tea", requires=["pot"])
+    one = install("tea", installed=[("pot", "1.0", ["lid @ git+http://127.0.0.1:1/lid"]), ("lid", "1.0", [])])
+    assert one.names == {"tea==1.0"}, one.said
