@@ -18,6 +18,12 @@
 typedef struct Connection Connection;
 typedef struct ConnectionTable ConnectionTable;
 
+/* What waits in memory until a client takes it. Zeroed: nothing. */
+typedef struct HeldAnswer {
+        uint64_t bytes;
+        uint64_t since_sum; /* for each byte the time, in ms, since when; modulo 2^64 */
+} HeldAnswer;
+
 /* The options, intakes and count are borrowed; count always holds the number of open connections.
  * closed is called after each end of one. */
 ConnectionTable *connection_table_new(h2o_loop_t *loop, const Options *options, Intakes *intakes,
@@ -40,10 +46,11 @@ Connection *connection_of(const ConnectionTable *table, h2o_req_t *req);
 uint32_t connection_request_began(Connection *connection, h2o_req_t *req);
 void connection_request_ended(Connection *connection, bool is_http2, uint32_t stream_id);
 
-/* So many bytes of an answer are in memory; its request has ended. The first may end connections.
- */
-void connection_hold_answer(Connection *connection, uint64_t bytes);
-void connection_answer_ended(Connection *connection, uint64_t bytes);
+/* So many bytes more of an answer are in memory; what is there is new; its request has ended. The
+ * first may end connections. */
+void connection_hold_answer(Connection *connection, HeldAnswer *answer, uint64_t bytes);
+void connection_renew_answer(Connection *connection, HeldAnswer *answer);
+void connection_answer_ended(Connection *connection, const HeldAnswer *answer);
 
 /* What reads the bodies of its requests. */
 Intake *connection_intake(Connection *connection);

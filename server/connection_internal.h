@@ -24,12 +24,11 @@ struct Connection {
         bool is_tls, is_tcp;
         bool is_accepted; /* by libh2o, after the handshake */
         bool is_shut_down;
-        bool is_let_go;           /* … because of what it holds */
-        uint64_t unsent_bytes;    /* of its answers, until their requests have ended */
-        uint64_t unsent_since_ns; /* since when there have been any */
-        unsigned in_flight;       /* requests with a handler, or being answered */
-        uint64_t requests;        /* that have arrived */
-        size_t head_searched;     /* bytes of the input that hold no end of a head */
+        bool is_let_go;       /* … because of what it holds */
+        HeldAnswer unsent;    /* all of its answers, until their requests have ended */
+        unsigned in_flight;   /* requests with a handler, or being answered */
+        uint64_t requests;    /* that have arrived */
+        size_t head_searched; /* bytes of the input that hold no end of a head */
         bool head_complete;
         Phase phase;
         uint64_t mark;     /* differs when the connection has moved within its phase */

@@ -56,17 +56,22 @@ static void note_dispose(void *data) {
 
         if (!note->connection)
                 return;
-        connection_answer_ended(note->connection, note->answer_bytes);
+        connection_answer_ended(note->connection, &note->held);
         connection_request_ended(note->connection, note->is_http2, note->stream_id);
 }
 
 void request_hold_answer(h2o_req_t *req, uint64_t bytes) {
         RequestNote *note = request_note(req);
 
-        if (!note->connection)
-                return;
-        note->answer_bytes += bytes;
-        connection_hold_answer(note->connection, bytes);
+        if (note->connection)
+                connection_hold_answer(note->connection, &note->held, bytes);
+}
+
+void request_renew_answer(h2o_req_t *req) {
+        RequestNote *note = request_note(req);
+
+        if (note->connection)
+                connection_renew_answer(note->connection, &note->held);
 }
 
 RequestNote *request_note(h2o_req_t *req) {

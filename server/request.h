@@ -18,7 +18,7 @@ typedef struct RequestNote {
         Connection *connection;   /* whose count of requests in flight holds this one, or NULL */
         bool is_http2;            /* … and how it counts it */
         uint32_t stream_id;
-        uint64_t answer_bytes; /* that its connection has been told of */
+        HeldAnswer held; /* that its connection has been told of */
 } RequestNote;
 
 /* The note of a request, made when it is first asked for; in the request's pool. */
@@ -26,6 +26,8 @@ RequestNote *request_note(h2o_req_t *req);
 
 /* So much memory holds its answer until it ends, be it that its client does not read. */
 void request_hold_answer(h2o_req_t *req, uint64_t bytes);
+/* What was there has left; other bytes, as many, are in its place. */
+void request_renew_answer(h2o_req_t *req);
 
 /* A header's value, or an empty slice. */
 Slice request_header(h2o_req_t *req, const char *lower_case_name);

@@ -74,9 +74,8 @@ static bool take_literal(Slice *path, char wanted) {
         return true;
 }
 
-/* Takes what stands for one {…}: a component that has no slash in it, encoded or not, and is
- * neither
- * "." nor "..", which others resolve. */
+/* Takes what stands for one {…}: a component without a slash, encoded or not, that is neither "."
+ * nor "..", which others resolve. */
 static bool take_component(Slice *path, Slice *ret_component) {
         const uint8_t *start = path->data;
         size_t n = 0, n_dots = 0;

@@ -128,6 +128,7 @@ static void piece_done(Chore *chore, int result) {
 static void on_proceed(h2o_generator_t *generator, h2o_req_t *req) {
         DownloadWork *work = ((Download *) generator)->work;
 
+        request_renew_answer(req);
         /* Where no thread is free, the loop reads for itself. */
         if (!start(work, piece_work, piece_done))
                 send_piece(work, read_piece(work));

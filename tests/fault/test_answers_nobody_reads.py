@@ -31,10 +31,12 @@ class Unread:
         self.input = self.connection.makefile("rb")
         head = b"".join((field(b":method", b"POST" if body else b"GET"), field(b":scheme", b"http"), field(b":authority", b"x"),
                          field(b":path", path.encode()), field(b"accept", b"text/event-stream" if body else b"*/*")))
-        self.connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0)))
+        frames = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0))]
         for number in range(times):
             stream = 2 * number + 1
-            self.connection.sendall(frame(HEADERS, 4 if body else 5, stream, head) + (frame(DATA, 1, stream, body) if body else b""))
+            frames.append(frame(HEADERS, 4 if body else 5, stream, head) + (frame(DATA, 1, stream, body) if body else b""))
+        # At once: the server may end the connection at any of them.
+        self.connection.sendall(b"".join(frames))
 
     def await_heads(self, count):
         while count > 0:
