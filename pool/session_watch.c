@@ -69,20 +69,19 @@ static HeldBy keeper_of(const Slot *slot) {
 void session_measure(Session *session, uint64_t now_ns) {
         Sessions *sessions = &session->pool->sessions;
         DiskQuestion *question = question_of(session);
+        /* Once: the answer may come at any moment. */
+        uint64_t answer = __atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE);
         MemberQuestion to_ask;
 
-        session->disk_bytes = session_disk_bytes(session);
-        if (__atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE) > 0 &&
-            question->place == session->place->serial) {
+        if (answer > 0 && question->place == session->place->serial) {
+                session->disk_bytes = answer - 1;
                 session->disk_entries = question->answer.entries;
                 session->has_unseen_files = !question->answer.is_whole;
                 if (!session->is_measured)
                         session->reserve_disk_bytes = session->disk_bytes;
                 session->is_measured = true;
         }
-        if (question->asked_ns != 0 &&
-            (__atomic_load_n(&question->answer.bytes_and_1, __ATOMIC_ACQUIRE) == 0 ||
-             now_ns - question->asked_ns < DISK_LOOK_NS))
+        if (question->asked_ns != 0 && (answer == 0 || now_ns - question->asked_ns < DISK_LOOK_NS))
                 return;
         question->asked_ns = now_ns;
         question->place = session->place->serial;

@@ -58,9 +58,36 @@ RunRequest session_standard_run(const App *app, const Session *session) {
 
 /* ── What cannot be done ── */
 
+/* Why a session cannot be copied, 409; NULL: it is not that. */
+static const char *why_not_copied(int r) {
+        switch (r) {
+        case SESSION_E_LOST:
+                return "The session has no interpreter at the moment, so there is nothing to "
+                       "copy; its next run gets a new one.";
+        case SESSION_E_UNFORKABLE:
+                return "This session cannot be copied: its template or this machine does not "
+                       "allow it, or its code has tried to copy it.";
+        case SESSION_E_TOO_LARGE:
+                return "The session's files are more, or deeper in folders, than a copy may have.";
+        case SESSION_E_WORN_OUT:
+                return "The session and its copies have been copied as often as they may be.";
+        case SESSION_E_DISTURBED:
+                return "The session's code has moved, closed or removed files while they were "
+                       "copied.";
+        case SESSION_E_TOO_DEEP:
+                return "The session is a copy of the 15th generation, which is the last; copy "
+                       "one of those before it.";
+        default:
+                return NULL;
+        }
+}
+
 ErrorAnswer session_problem(const App *app, int r, const char **ret_text) {
         unsigned later_s = pool_retry_after_s(app->pool);
 
+        *ret_text = why_not_copied(r);
+        if (*ret_text)
+                return (ErrorAnswer){.status = 409};
         switch (r) {
         case SESSION_E_EXISTS:
                 *ret_text = "There is a session of this id already.";
@@ -82,29 +109,6 @@ ErrorAnswer session_problem(const App *app, int r, const char **ret_text) {
                 return (ErrorAnswer){.status = 429, .retry_after_s = later_s};
         case SESSION_E_BUSY:
                 *ret_text = "This cannot be done while the session is busy; try again later.";
-                return (ErrorAnswer){.status = 409};
-        case SESSION_E_LOST:
-                *ret_text = "The session has no interpreter at the moment, so there is nothing to "
-                            "copy; its next run gets a new one.";
-                return (ErrorAnswer){.status = 409};
-        case SESSION_E_UNFORKABLE:
-                *ret_text = "This session cannot be copied: its template or this machine does not "
-                            "allow it, or its code has tried to copy it.";
-                return (ErrorAnswer){.status = 409};
-        case SESSION_E_TOO_LARGE:
-                *ret_text = "The session's files are more, or deeper in folders, than a copy may "
-                            "have.";
-                return (ErrorAnswer){.status = 409};
-        case SESSION_E_WORN_OUT:
-                *ret_text = "The session and its copies have been copied as often as they may be.";
-                return (ErrorAnswer){.status = 409};
-        case SESSION_E_DISTURBED:
-                *ret_text = "The session's code has moved, closed or removed files while they were "
-                            "copied.";
-                return (ErrorAnswer){.status = 409};
-        case SESSION_E_TOO_DEEP:
-                *ret_text = "The session is a copy of the 15th generation, which is the last; copy "
-                            "one of those before it.";
                 return (ErrorAnswer){.status = 409};
         case -ECANCELED:
                 *ret_text = "The session was ended in the meantime.";
