@@ -12,6 +12,7 @@
 
 #include "interp/compat.h"
 #include "interp/compile.h"
+#include "interp/confine.h"
 #include "interp/interrupts.h"
 #include "interp/runtime.h"
 #include "interp/streams.h"
@@ -120,13 +121,6 @@ static void add_bytes(Report *report, ResultKind kind, PyObject *bytes) {
                            slice_of(PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes)));
 }
 
-/* interp/python guards what it does with the user's objects; what still comes through, such as an
- * interrupt or memory that has run out, costs that part of the result only. */
-static void forget_failure(PyObject *result) {
-        if (!result)
-                PyErr_Clear();
-}
-
 static ResultEnd report_exception(PyObject *exception, Report *report) {
         ResultEnd end = {.outcome = OUTCOME_RAISED, .exit_code = 1};
         _pyowned_ PyObject *parts = NULL;
@@ -152,21 +146,38 @@ static ResultEnd report_exception(PyObject *exception, Report *report) {
         return end;
 }
 
-/* Returns what came through, or NULL. */
-static PyObject *report_value(PyObject *value, const Request *request, Report *report) {
+/*
+ * interp/python guards what it does with the user's objects; what still comes through, such as
+ * memory that has run out, costs that part of the result only. But what an interrupt has cut off
+ * must not look as if there were nothing.
+ */
+static void tell_interrupt(PyObject *result, ResultEnd *end, Report *report) {
+        _pyowned_ PyObject *exception = result ? NULL : compat_take_exception();
+
+        if (exception && end->outcome == OUTCOME_COMPLETED &&
+            PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt))
+                *end = report_exception(exception, report);
+}
+
+static void report_value(PyObject *value, const Request *request, ResultEnd *end, Report *report) {
         _pyowned_ PyObject *document = NULL;
 
         if (value == Py_None || !(request->options.flags & REQUEST_WANT_VALUE))
-                return NULL;
+                return;
         document = runtime_call(RUNTIME_ENCODE_VALUE, "(OK)", value,
                                 (unsigned long long) request->options.value_bytes);
-        if (!document)
-                return compat_take_exception();
-        add_bytes(report, RESULT_VALUE, document);
-        return NULL;
+        tell_interrupt(document, end, report);
+        if (document)
+                add_bytes(report, RESULT_VALUE, document);
 }
 
-static void report_variables(const Request *request, Report *report) {
+static void show_figures(ResultEnd *end, Report *report) {
+        _pyowned_ PyObject *result = runtime_call_plain(RUNTIME_SHOW_FIGURES);
+
+        tell_interrupt(result, end, report);
+}
+
+static void report_variables(const Request *request, ResultEnd *end, Report *report) {
         bool all = request->options.flags & REQUEST_WANT_ALL_VARIABLES;
         bool plain = request->options.flags & REQUEST_PLAIN_VARIABLES;
         _pyowned_ PyObject *documents = NULL;
@@ -178,30 +189,28 @@ static void report_variables(const Request *request, Report *report) {
         documents = runtime_call(RUNTIME_VARIABLES, "(ONNK)", main_globals, names,
                                  PyBool_FromLong(plain),
                                  (unsigned long long) request->options.value_bytes);
-        forget_failure(documents);
+        tell_interrupt(documents, end, report);
         if (documents && PyTuple_Check(documents) && PyTuple_GET_SIZE(documents) == 2) {
                 add_bytes(report, RESULT_VARIABLES, PyTuple_GET_ITEM(documents, 0));
                 add_bytes(report, RESULT_REPRS, PyTuple_GET_ITEM(documents, 1));
         }
 }
 
-/* A cheap look: a file that a run opens gets the lowest free descriptor. One call asks for several:
- * poll(2) says POLLNVAL for those that are closed. */
+/* Whatever a run has opened and closed before, any number may be left. One call asks for all:
+ * poll(2) says POLLNVAL for those that are closed. Where it fails, since the code has lowered
+ * RLIMIT_NOFILE, the answer is yes. */
 static bool has_open_files(void) {
-        struct pollfd fds[8];
+        enum { FIRST = STDERR_FILENO + 1, COUNT = WORKER_FD_REQUEST - FIRST };
+        struct pollfd fds[COUNT];
 
-        for (int i = 0; i < 8; i++)
-                fds[i] = (struct pollfd){.fd = STDERR_FILENO + 1 + i};
-        (void) poll(fds, 8, 0);
-        for (int i = 0; i < 8; i++) {
-                if (!(fds[i].revents & POLLNVAL))
-                        return true;
-        }
-        return false;
+        for (int i = 0; i < COUNT; i++)
+                fds[i] = (struct pollfd){.fd = FIRST + i};
+        return poll(fds, COUNT, 0) != COUNT;
 }
 
 static void call_and_forget(PyObject *result) {
-        forget_failure(result);
+        if (!result)
+                PyErr_Clear();
         Py_XDECREF(result);
 }
 
@@ -250,17 +259,15 @@ ResultEnd execute_run(const Request *request, Report *report) {
                 exception = compat_take_exception();
         if (is_child)
                 end_child(exception);
-        if (value)
-                exception = report_value(value, request, report);
-        /* What an interrupt has cut off must not look as if there were nothing. */
-        if (exception &&
-            (!value || PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt)))
+        if (exception)
                 end = report_exception(exception, report);
+        if (value)
+                report_value(value, request, &end, report);
         /* Nothing holds on to what the run has left but its own variables. */
         Py_CLEAR(value);
         Py_CLEAR(exception);
-        call_and_forget(runtime_call_plain(RUNTIME_SHOW_FIGURES));
-        report_variables(request, report);
+        show_figures(&end, report);
+        report_variables(request, &end, report);
         call_and_forget(runtime_call_one(RUNTIME_FINISH, has_open_files() ? Py_True : Py_False));
         /* Files that C code opened with fopen(); _exit() would lose what they hold back. */
         (void) fflush(NULL);

@@ -10,7 +10,7 @@ import io
 import sys
 from types import ModuleType
 
-from hatchery_values import NotJson, TooLarge, guarded_repr, json_text, quote, quoted, quoted_repr
+from hatchery_values import NotJson, TooLarge, guarded_repr, json_text, pass_interrupt, quote, quoted_repr
 
 # One more than the reader keeps: it tells it that there were too many.
 DISPLAYS_MAX = 65
@@ -47,7 +47,8 @@ def _call(value, name):
         return None
     try:
         result = method(value)
-    except BaseException:
+    except BaseException as error:
+        pass_interrupt(error)
         return None
     return result[0] if type(result) is tuple and result else result
 
@@ -108,8 +109,9 @@ def document(value, limit):
             if len(part) + 1 <= left:
                 parts[mime] = part
                 left -= len(part) + 1
-    except BaseException:
-        pass  # the user's classes; what came before holds
+    except BaseException as error:
+        pass_interrupt(error)
+        # The user's classes; what came before holds.
     return "{" + ",".join(parts.values()) + "}"
 
 
@@ -126,8 +128,8 @@ def _flush_streams():
         if type(stream) is io.TextIOWrapper:
             try:
                 stream.flush()
-            except BaseException:
-                pass
+            except BaseException as error:
+                pass_interrupt(error)
 
 
 def _send(text):
@@ -145,8 +147,10 @@ def display(*objects, **ignored):
         if _State.emit is None:
             print(guarded_repr(value, 1 << 20))
         else:
-            _send(document(value, _State.limit))
-            _close_figure(value)
+            try:
+                _send(document(value, _State.limit))
+            finally:
+                _close_figure(value)
 
 
 def install():
@@ -173,6 +177,7 @@ def _figure_png(value):
     try:
         value.savefig(stream, format="png", bbox_inches="tight")
     except BaseException as error:
+        pass_interrupt(error)
         print(f"a figure could not be drawn: {error!r}", file=sys.stderr)
         return None
     return stream.getvalue()
@@ -198,10 +203,13 @@ def show_figures(*ignored, **also_ignored):
     try:
         managers = sorted(helpers.Gcf.get_all_fig_managers(), key=lambda manager: manager.num)
         for manager in managers:
-            if _State.emit is not None:
-                _send(document(manager.canvas.figure, _State.limit))
-            helpers.Gcf.destroy(manager)
+            try:
+                if _State.emit is not None:
+                    _send(document(manager.canvas.figure, _State.limit))
+            finally:
+                helpers.Gcf.destroy(manager)
     except BaseException as error:
+        pass_interrupt(error)
         print(f"a figure could not be shown: {error!r}", file=sys.stderr)
 
 

@@ -369,6 +369,11 @@ def variables(namespace, names, plain, limit):
     return ("{" + ",".join(parts.values()) + "}").encode("ascii"), names
 
 
+# What every stream of the module io is derived from. Unlike io.IOBase it asks no object what it is, which may raise: a weak
+# reference by proxy does, once its object has gone.
+STREAM = io.IOBase.__base__
+
+
 def _flush(stream):
     try:
         stream.flush()
@@ -383,7 +388,7 @@ def finish(has_files):
     if has_files:
         # Files that were not closed. What the warm interpreter holds is frozen, so the list is short.
         for thing in gc.get_objects():
-            if isinstance(thing, io.IOBase):
+            if issubclass(type(thing), STREAM):
                 _flush(thing)
     _flush(sys.stdout)
     _flush(sys.stderr)

@@ -10,6 +10,7 @@ import time
 from hatchery_displays import close_figures
 from hatchery_failures import Current
 from hatchery_reset import new_stream
+from hatchery_values import Interrupts
 
 # Sources of earlier runs that tracebacks can show, the latest: so many, of so many characters together.
 SOURCES_MAX = 2000
@@ -26,7 +27,8 @@ class _Session:
 class _Run:
     """What the request has changed for this run only."""
 
-    arguments = None  # of sys.argv, before it
+    arguments = None  # sys.argv, and what was in it
+    environment = None  # os.environ, which the code may have put another mapping in place of
     variables = {}  # name → (value before or None, value that the request gave)
     streams = None  # sys.stdin and sys.__stdin__ before it
 
@@ -42,7 +44,7 @@ def is_session():
 
 def settle(home, temporary, packages):
     """At the start of a session, and of a copy. packages: folder, the last place where modules are looked for."""
-    _Session.is_one = True
+    _Session.is_one = Interrupts.end_the_run = True
     environment["HOME"] = home
     environment["TMPDIR"] = environment["MPLCONFIGDIR"] = tempfile.tempdir = temporary
     if _Session.packages in sys.path:
@@ -75,40 +77,56 @@ def _forget_sources():
 def keep_for_one_run(arguments, variables, stdin):
     """Remembers what these of a request will replace."""
     if arguments:
-        _Run.arguments = list(sys.argv)
+        _Run.arguments = sys.argv, list(sys.argv)
     if variables:
         given = (os.fsdecode(variable).partition("=") for variable in variables)
-        _Run.variables = {name: (environment.get(name), value) for name, _, value in given}
+        before = _Run.environment = os.environ
+        _Run.variables = {name: (before.get(name), value) for name, _, value in given}
     if stdin:
         _Run.streams = sys.stdin, sys.__stdin__
         sys.stdin = sys.__stdin__ = new_stream(0, "stdin")
 
 
 def leave_run():
-    """After each run. May be called again when an exception came in between."""
-    close_figures()
+    """After each run. May be called again when an exception came in between. What libraries of the code's can make fail for
+    good comes last."""
     if _Run.arguments is not None:
-        sys.argv = _Run.arguments
-        _Run.arguments = None
-    if _Run.variables:
-        _put_back_variables()
+        _put_back_arguments()
     if _Run.streams is not None:
         _put_back_stdin()
+    if _Run.variables:
+        _put_back_variables()
+    close_figures()
+
+
+def _put_back_arguments():
+    arguments, before = _Run.arguments
+    sys.argv = arguments
+    if type(arguments) is list:
+        # In place: the code may have a name of its own for it (from sys import argv).
+        arguments[:] = before
+    _Run.arguments = None
 
 
 def _put_back_variables():
-    variables = _Run.variables
-    for name, (before, given) in variables.items():
+    _put_back_in(_Run.environment)
+    if os.environ is not _Run.environment:
+        # Most likely a copy that the run has made.
+        _put_back_in(os.environ)
+    _Run.environment, _Run.variables = None, {}
+
+
+def _put_back_in(mapping):
+    for name, (before, given) in _Run.variables.items():
         # What the code has set itself stays.
-        if environment.get(name) != given:
+        if mapping.get(name) != given:
             continue
         if before is None:
-            environment.pop(name, None)
+            mapping.pop(name, None)
         else:
-            environment[name] = before
+            mapping[name] = before
         if name == "TZ":
             time.tzset()
-    _Run.variables = {}
 
 
 def _put_back_stdin():

@@ -1,6 +1,6 @@
 """values: the user's objects as JSON text (RFC 8259: no NaN; ASCII, so that lone surrogates survive).
 
-Everything here is bounded, and nothing that a user's class does may end it: an object is either converted within its
+Everything here is bounded, and nothing that a user's class does may end it, but for an interrupt of a session: an object is either converted within its
 budget, or it is NotJson or TooLarge, and then shown by its repr.
 """
 
@@ -25,6 +25,18 @@ class NotJson(Exception):
 
 class TooLarge(Exception):
     """Its text would be longer than allowed."""
+
+
+class Interrupts:
+    """In a session a KeyboardInterrupt ends the run, wherever it comes: who catches it goes on with what the caller wanted
+    ended. Elsewhere nobody interrupts, and it is an exception of the user's class like any other."""
+
+    end_the_run = False
+
+
+def pass_interrupt(error):
+    if Interrupts.end_the_run and issubclass(type(error), KeyboardInterrupt):
+        raise error
 
 
 def type_name(kind):
@@ -73,6 +85,7 @@ def guarded_repr(value, limit):
         else:
             text = str.__str__(repr(value))
     except BaseException as error:
+        pass_interrupt(error)
         text = f"<{type_name(type(value))}: its repr() raised {type_name(type(error))}>"
     return text if len(text) <= limit else text[:max(limit - 1, 0)] + CUT
 
@@ -258,7 +271,7 @@ def _dump(value, limit):
 
 
 def json_text(value, limit):
-    """JSON of at most limit bytes; raises NotJson or TooLarge, and nothing else."""
+    """JSON of at most limit bytes; raises NotJson or TooLarge, an interrupt of a session, and nothing else."""
     kind = type(value)
     try:
         if kind is int:
@@ -276,6 +289,7 @@ def json_text(value, limit):
     except (NotJson, TooLarge):
         raise
     except BaseException as error:
+        pass_interrupt(error)
         # The user's own code, or a limit of Python's: 4300 digits, the depth of recursion, memory.
         raise NotJson from error
     if text is None or len(text) > limit:
@@ -308,6 +322,7 @@ def plain_text(value, limit):
     except (NotJson, TooLarge):
         raise
     except BaseException as error:
+        pass_interrupt(error)
         raise NotJson from error
 
 

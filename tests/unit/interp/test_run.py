@@ -3,6 +3,7 @@
 import json
 import math
 
+import pytest
 from supervisor import COMPLETED, ERROR_TYPE, RAISED, RESULT_END, VALUE, WANT_VALUE, value_text
 
 
@@ -60,6 +61,26 @@ holder = Holder()
     contents = [open(f"{worker.directory}/work/{name}").read() for name in ("one", "two")]
     worker.end()
     assert contents == ["1", "2"]
+
+
+def test_an_open_file_is_flushed_whatever_was_closed_before_it(zygote):
+    worker = zygote.spawn()
+    worker.run("files = [open(str(n), 'w') for n in range(200)]\nfor file in files[:-1]: file.close()\nfiles[-1].write('x')")
+    with open(f"{worker.directory}/work/199") as file:
+        content = file.read()
+    worker.end()
+    assert content == "x"
+
+
+@pytest.mark.parametrize("code", ["import weakref\nclass A: pass\na = A()\nproxy = weakref.proxy(a)\ndel a",
+                                  "class A:\n    @property\n    def __class__(self): raise ValueError\na = A()"])
+def test_open_files_are_flushed_whatever_other_objects_say(zygote, code):
+    worker = zygote.spawn()
+    worker.run(code + "\nfile = open('one', 'w')\nfile.write('x')")
+    with open(f"{worker.directory}/work/one") as file:
+        content = file.read()
+    worker.end()
+    assert content == "x"
 
 
 def test_exit_handlers_run_and_stdio_is_flushed(run):

@@ -128,11 +128,32 @@ def test_arguments_are_of_one_run(worker):
     assert value_of(worker, "1") == 1
 
 
+def test_arguments_under_another_name_are_of_one_run(worker):
+    worker.run("from sys import argv")
+    assert value_of(worker, "argv[1:]", args=["a"]) == ["a"]
+    assert value_of(worker, "argv[1:]") == []
+    assert value_of(worker, "argv[1:]", args=["b"]) == ["b"]
+
+
+def test_what_a_library_makes_fail_keeps_nothing_else_from_being_put_back(worker):
+    worker.run("import os, sys\nsys.modules['matplotlib._pylab_helpers'] = object()")
+    code = "[sys.argv[1:], os.environ.get('A'), sys.stdin.read()]"
+    assert value_of(worker, code, args=["a"], env={"A": "1"}, stdin=b"x") == [["a"], "1", "x"]
+    assert value_of(worker, code) == [[], None, ""]
+
+
 def test_variables_of_the_environment_are_of_one_run(worker):
     code = "import os, time\n[os.environ.get('A'), os.environ.get('HOME'), time.tzname[0]]"
     before = value_of(worker, code)
     assert value_of(worker, code, env={"A": "1", "HOME": "/x", "TZ": "Asia/Tokyo"}) == ["1", "/x", "JST"]
     assert value_of(worker, code) == before
+
+
+def test_they_are_so_in_a_copy_of_the_environment(worker):
+    code = "import os\nos.environ = dict(os.environ)\nos.environ['A']"
+    for _ in range(2):  # made in the run, and before it
+        assert value_of(worker, code, env={"A": "1"}) == "1"
+        assert value_of(worker, "os.environ.get('A')") is None
 
 
 def test_what_the_code_makes_of_a_given_variable_stays(worker):
@@ -398,6 +419,47 @@ def test_an_interrupt_after_the_last_line_leaves_an_answer(worker, code):
     assert end(worker).outcome is not None
     worker.run("sys.stdout = sys.__stdout__")
     assert value_of(worker, "1") == 1
+
+
+ENDLESS = "\n        os.write(1, b'go')\n        while True: pass"
+
+
+def interrupted(worker, code, **parts):
+    """One interrupt, after which nothing but its end may come of the run."""
+    worker.send(request(code, **parts))
+    await_go(worker)
+    os.kill(worker.pid, signal.SIGINT)
+    outcome = end(worker)
+    assert outcome.outcome == RAISED and outcome.error["type"] == "KeyboardInterrupt"
+    assert value_of(worker, "len(passed)") == 0
+
+
+@pytest.mark.parametrize("method", ["__repr__(self)", "_repr_html_(self)", "_repr_mimebundle_(self)"])
+def test_an_interrupt_of_a_display_ends_the_run(worker, method):
+    worker.run(f"import os\npassed = []\nclass A:\n    def {method}:{ENDLESS}")
+    interrupted(worker, "display(A())\npassed.append(1)")
+    interrupted(worker, "A()")
+
+
+def test_an_interrupt_of_a_display_as_json_ends_the_run(worker):
+    worker.run(f"import os\npassed = []\nclass A(dict):\n    def items(self):{ENDLESS}")
+    interrupted(worker, "display(A())\npassed.append(1)")
+
+
+def test_an_interrupt_of_a_figure_ends_the_run(worker):
+    pytest.importorskip("matplotlib")
+    worker.run("import os, matplotlib.pyplot as plt\nfrom matplotlib.artist import Artist\npassed = []\n"
+               f"class A(Artist):\n    def draw(self, renderer):{ENDLESS}")
+    interrupted(worker, "plt.gca().add_artist(A())\nplt.show()\npassed.append(1)")
+    interrupted(worker, "plt.gca().add_artist(A())\ndisplay(plt.gcf())\npassed.append(1)")
+    interrupted(worker, "plt.gca().add_artist(A());")
+    assert worker.run("None").displays == []
+
+
+def test_an_interrupt_while_variables_are_written_is_told(worker):
+    worker.run(f"import os\npassed = []\nclass A(dict):\n    def items(self):{ENDLESS}\nclass B:\n    def __repr__(self):{ENDLESS}")
+    interrupted(worker, "a = A()", variables=["a"])
+    interrupted(worker, "b = B()", variables=["b"])
 
 
 def test_a_handler_of_the_code_stays_and_is_asked(worker):
