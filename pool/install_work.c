@@ -101,11 +101,14 @@ static int put(const Install *install, const InstallWheel *wheel) {
         r = package_files_remove(install->packages_fd, wheel->about.name);
         if (r < 0)
                 return r;
-        if (installer->config.copies)
+        r = package_files_begin(install->packages_fd, files_fd);
+        if (r == 0 && installer->config.copies)
                 r = tree_copy(files_fd, install->packages_fd, (uid_t) -1, UINT64_MAX,
                               WHEEL_ENTRIES_MAX);
-        else
+        else if (r == 0)
                 r = tree_link(files_fd, install->packages_fd, WHEEL_ENTRIES_MAX);
+        if (r == 0)
+                r = package_files_end(install->packages_fd, files_fd);
         /* Half a package is worse than none. */
         if (r < 0 && package_files_remove(install->packages_fd, wheel->about.name) < 0)
                 log_warning("half a package stays name=%s", wheel->about.name);

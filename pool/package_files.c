@@ -67,29 +67,91 @@ static int read_file(int folder_fd, const char *name, size_t maximum, Buffer *re
         return 0;
 }
 
+/* A new one; one of that name stays. */
+static int write_file(int folder_fd, const char *name, Slice text) {
+        _autoclose_ int fd = tree_open(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL);
+
+        if (fd == -EEXIST)
+                return 0;
+        if (fd < 0)
+                return raise_error(fd, "copy a package's %s", name);
+        if (write(fd, text.data, text.size) != (ssize_t) text.size || fchmod(fd, 0644) < 0)
+                return raise_errno("copy a package's %s", name);
+        return 0;
+}
+
+static int open_folder(int parent_fd, const char *name, int *ret_fd) {
+        *ret_fd = tree_open(parent_fd, name, O_RDONLY | O_DIRECTORY);
+        if (*ret_fd == -ENOENT)
+                return tree_make_folder(parent_fd, name, 0755, (uid_t) -1, ret_fd);
+        return *ret_fd < 0 ? *ret_fd : 0;
+}
+
 /* --- for pip to see --- */
 
 static int copy_metadata(int packages_fd, const char *folder, int folder_fd, const void *data) {
         const int *to_fd = data;
         _cleanup_(buffer_done) Buffer text = {0};
-        _autoclose_ int new_fd = -1, fd = -1;
+        _autoclose_ int new_fd = -1;
         int r = read_file(folder_fd, "METADATA", METADATA_MAX, &text);
 
-        if (r < 0 || text.size == 0)
+        if (r < 0 || text.size == 0 || !package_files_is_finished(folder_fd))
                 return r;
-        r = tree_make_folder(*to_fd, folder, 0755, (uid_t) -1, &new_fd);
-        if (r < 0)
-                return r;
-        fd = tree_open(new_fd, "METADATA", O_WRONLY | O_CREAT | O_EXCL);
-        if (fd < 0)
-                return raise_error(fd, "copy metadata");
-        if (write(fd, text.data, text.size) != (ssize_t) text.size || fchmod(fd, 0644) < 0)
-                return raise_errno("copy metadata");
-        return 0;
+        r = open_folder(*to_fd, folder, &new_fd);
+        return r < 0 ? r : write_file(new_fd, "METADATA", buffer_slice(&text));
 }
 
 int package_files_copy_metadata(int packages_fd, int to_fd) {
         return for_each(packages_fd, &to_fd, copy_metadata);
+}
+
+/* --- what is not whole --- */
+
+bool package_files_is_finished(int dist_info_fd) {
+        struct stat status;
+
+        return fstatat(dist_info_fd, PACKAGE_UNFINISHED, &status, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+/* Where a session may write to its packages, it may be in the way; then it has them as it likes. */
+static int mark(int dist_info_fd) {
+        if (mknodat(dist_info_fd, PACKAGE_UNFINISHED, S_IFREG | 0644, 0) == 0 || errno == EEXIST ||
+            tree_is_disturbed(-errno))
+                return 0;
+        return raise_errno("mark a package as unfinished");
+}
+
+static int begin(int files_fd, const char *folder, int folder_fd, const void *data) {
+        const int *packages_fd = data;
+        _cleanup_(buffer_done) Buffer record = {0};
+        _autoclose_ int fd = -1;
+        int r = open_folder(*packages_fd, folder, &fd);
+
+        /* A file of another package has that name, and stays. */
+        if (tree_is_disturbed(r))
+                return 0;
+        if (r == 0)
+                r = mark(fd);
+        if (r == 0)
+                r = read_file(folder_fd, "RECORD", RECORD_MAX, &record);
+        return r < 0 || record.size == 0 ? r : write_file(fd, "RECORD", buffer_slice(&record));
+}
+
+int package_files_begin(int packages_fd, int files_fd) {
+        return for_each(files_fd, &packages_fd, begin);
+}
+
+static int end(int files_fd, const char *folder, int folder_fd, const void *data) {
+        const int *packages_fd = data;
+        _autoclose_ int fd = tree_open(*packages_fd, folder, O_RDONLY | O_DIRECTORY);
+
+        if (fd >= 0)
+                (void) unlinkat(fd, PACKAGE_UNFINISHED, 0);
+        return 0;
+}
+
+int package_files_end(int packages_fd, int files_fd) {
+        return for_each(files_fd, &packages_fd, end);
 }
 
 /* --- removing --- */
@@ -170,7 +232,9 @@ static int remove_if_named(int packages_fd, const char *folder, int folder_fd, c
             !requirement_normalize(slice_of(folder, (size_t) (dash - folder)), normalized) ||
             strcmp(normalized, name) != 0)
                 return 0;
-        r = read_file(folder_fd, "RECORD", RECORD_MAX, &record);
+        r = mark(folder_fd);
+        if (r == 0)
+                r = read_file(folder_fd, "RECORD", RECORD_MAX, &record);
         if (r < 0)
                 return r;
         remove_recorded(packages_fd, buffer_slice(&record));

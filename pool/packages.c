@@ -8,6 +8,7 @@
 
 #include "jsontext/scan.h"
 #include "kit/error.h"
+#include "pool/package_files.h"
 #include "pool/tree_walk.h"
 
 /* The head of METADATA says who it is. */
@@ -105,7 +106,7 @@ static int add_folder(PackageList *list, int packages_fd, const char *folder, si
         ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof(head));
         Slice name, version;
 
-        if (folder_fd < 0)
+        if (folder_fd < 0 || !package_files_is_finished(folder_fd))
                 return 0;
         name = field_of(slice_of(head, n > 0 ? (size_t) n : 0), "Name");
         version = field_of(slice_of(head, n > 0 ? (size_t) n : 0), "Version");

@@ -235,6 +235,9 @@ static int fill_folder(Walk *walk, int source_fd, int to_fd, const char *name,
         fd = tree_open(to_fd, name, O_RDONLY | O_DIRECTORY);
         if (fd < 0) /* a file has that name, and stays */
                 return fd == -ENOTDIR || fd == -ELOOP ? 0 : fd;
+        /* Of those that are read meanwhile, or are left half full. */
+        if (is_new && walk->links && fchmod(fd, (status->st_mode & MODE_KEPT) | 0700) < 0)
+                return -errno;
         r = walk_folder(walk, source_fd, fd, depth + 1);
         return r < 0 || !is_new ? r : set_attributes(walk, fd, status);
 }

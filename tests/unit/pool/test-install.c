@@ -1,6 +1,7 @@
 /* Installations as they should be: what is there, what is brought, what is shared. */
 
 #include "install_driver.h"
+#include "pool/package_files.h"
 
 /* --- what is there already --- */
 
@@ -131,6 +132,25 @@ static void test_another_version_takes_the_place(void **state) {
         assert_non_null(strstr(install("good==3.0")->log, "has: good-2.0.dist-info"));
 }
 
+/* As a server that was killed over it has left it. */
+static void test_half_a_package_is_made_whole(void **state) {
+        _autoclose_ int fd = -1;
+
+        assert_string_equal(install("good")->packages, "good 1.0\n");
+        fd = folder_open_in(sessions[0].packages_fd, "good-1.0.dist-info");
+        file_make(fd, PACKAGE_UNFINISHED);
+        assert_int_equal(unlinkat(sessions[0].packages_fd, "good/__init__.py", 0), 0);
+        assert_string_equal(install("good")->packages, "good 1.0 cached\n");
+        assert_true(exists(&sessions[0], "good/__init__.py"));
+        assert_string_equal(install("good")->packages, "good 1.0 already\n");
+        /* Another version has no file of it. */
+        close_fd(&fd);
+        fd = folder_open_in(sessions[0].packages_fd, "good-1.0.dist-info");
+        file_make(fd, PACKAGE_UNFINISHED);
+        assert_null(strstr(install("good==2.0")->log, "has: good"));
+        assert_false(exists(&sessions[0], "good/v1.0.py"));
+}
+
 static void test_one_after_the_other(void **state) {
         static Outcome first, second;
         Install *one;
@@ -190,6 +210,7 @@ int main(void) {
                 TEST(test_the_cache_survives_the_server),
                 TEST(test_a_cache_of_another_format),
                 TEST(test_another_version_takes_the_place),
+                TEST(test_half_a_package_is_made_whole),
                 TEST(test_one_after_the_other),
                 TEST(test_little_room_in_the_cache),
                 TEST(test_two_at_once_with_little_room),

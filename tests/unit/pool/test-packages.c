@@ -165,6 +165,39 @@ static void test_hostile_records(void **state) {
         folder_remove(&outside);
 }
 
+/* A server that is killed leaves as much as there is between these steps. */
+static void test_what_is_not_finished_is_not_installed(void **state) {
+        _autoclose_ int files_fd = -1, packages_fd = -1, to_fd = -1;
+        PackageList list;
+
+        write_in("files", "a.py", "");
+        write_in("files/a-1.dist-info", "METADATA", "Name: a\nVersion: 1\n");
+        write_in("files/a-1.dist-info", "RECORD", "a.py,,\na-1.dist-info/METADATA,,\n");
+        folder_make_in(folder.fd, "packages");
+        folder_make_in(folder.fd, "for-pip");
+        files_fd = folder_open_in(folder.fd, "files");
+        packages_fd = folder_open_in(folder.fd, "packages");
+        to_fd = folder_open_in(folder.fd, "for-pip");
+        assert_int_equal(package_files_begin(packages_fd, files_fd), 0);
+        assert_int_equal(linkat(files_fd, "a.py", packages_fd, "a.py", 0), 0);
+        assert_int_equal(package_files_remove(packages_fd, "a"), 0);
+        assert_int_equal(count_entries(packages_fd), 0);
+
+        assert_int_equal(package_files_begin(packages_fd, files_fd), 0);
+        assert_int_equal(tree_link(files_fd, packages_fd, 100), 0);
+        assert_int_equal(package_list_read(packages_fd, &list), 0);
+        assert_int_equal(list.n, 0);
+        assert_int_equal(package_files_copy_metadata(packages_fd, to_fd), 0);
+        assert_int_equal(count_entries(to_fd), 0);
+        assert_int_equal(package_files_end(packages_fd, files_fd), 0);
+        assert_int_equal(package_files_copy_metadata(packages_fd, to_fd), 0);
+        assert_int_equal(count_entries(to_fd), 1);
+        assert_int_equal(package_list_read(packages_fd, &list), 0);
+        assert_int_equal(list.n, 1);
+        package_list_done(&list);
+        assert_false(exists("packages/a-1.dist-info/" PACKAGE_UNFINISHED));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void) {
@@ -176,6 +209,7 @@ int main(void) {
                 TEST(test_metadata_is_copied),
                 TEST(test_what_is_recorded_is_removed),
                 TEST(test_hostile_records),
+                TEST(test_what_is_not_finished_is_not_installed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

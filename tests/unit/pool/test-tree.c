@@ -174,6 +174,16 @@ static void test_limits(void **state) {
         assert_int_equal(tree_copy(from_fd, to_fd, (uid_t) -1, 50000, 5), 0);
 }
 
+/* Whatever ends it: what is in there is left for others to read. */
+static void test_a_folder_that_is_linked_in_part(void **state) {
+        folder_make_in(from_fd, "d");
+        assert_int_equal(fchmodat(from_fd, "d", 0755, 0), 0);
+        file_make(from_fd, "d/a");
+        file_make(from_fd, "d/b");
+        assert_int_equal(tree_link(from_fd, to_fd, 2), -EDQUOT);
+        assert_int_equal(status_in(to_fd, "d").st_mode & 07777, 0755);
+}
+
 static void test_many_names(void **state) {
         uint64_t bytes, entries;
 
@@ -358,6 +368,7 @@ int main(void) {
                 tree_test(test_owners),
                 tree_test(test_large_and_sparse_files),
                 tree_test(test_limits),
+                tree_test(test_a_folder_that_is_linked_in_part),
                 tree_test(test_many_names),
                 tree_test(test_what_is_too_deep),
                 tree_test(test_what_is_neither_file_nor_folder),
