@@ -196,16 +196,19 @@ static void report_variables(const Request *request, ResultEnd *end, Report *rep
         }
 }
 
-/* Whatever a run has opened and closed before, any number may be left. One call asks for all:
+/*
+ * Whatever a run has opened and closed before, any number may be left. One call asks for all:
  * poll(2) says POLLNVAL for those that are closed. Where it fails, since the code has lowered
- * RLIMIT_NOFILE, the answer is yes. */
-static bool has_open_files(void) {
+ * RLIMIT_NOFILE, the answer is yes. Who reads the standard input by open(0) closes it with that
+ * file, and the next one is 0.
+ */
+static bool may_have_open_files(const Request *request) {
         enum { FIRST = STDERR_FILENO + 1, COUNT = WORKER_FD_REQUEST - FIRST };
         struct pollfd fds[COUNT];
 
         for (int i = 0; i < COUNT; i++)
                 fds[i] = (struct pollfd){.fd = FIRST + i};
-        return poll(fds, COUNT, 0) != COUNT;
+        return request->stdin_bytes.size > 0 || poll(fds, COUNT, 0) != COUNT;
 }
 
 static void call_and_forget(PyObject *result) {
@@ -268,7 +271,8 @@ ResultEnd execute_run(const Request *request, Report *report) {
         Py_CLEAR(exception);
         show_figures(&end, report);
         report_variables(request, &end, report);
-        call_and_forget(runtime_call_one(RUNTIME_FINISH, has_open_files() ? Py_True : Py_False));
+        call_and_forget(runtime_call_one(RUNTIME_FINISH,
+                                         may_have_open_files(request) ? Py_True : Py_False));
         /* Files that C code opened with fopen(); _exit() would lose what they hold back. */
         (void) fflush(NULL);
         report_switches(report);

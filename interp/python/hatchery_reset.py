@@ -157,6 +157,15 @@ def _stream_state(stream):
     return stream.closed, stream.encoding, stream.errors, stream.line_buffering, stream.write_through
 
 
+def empty_stdin():
+    """Nothing more can be read from descriptor 0."""
+    fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    if fd == 0:
+        # The code has closed it: open(0).read() does.
+        os.set_inheritable(0, True)
+        return
+    os.dup2(fd, 0, inheritable=True)
+    os.close(fd)
 
 
 class _Stdin:
@@ -175,9 +184,7 @@ def _streams():
     def restore():
         if _Stdin.was_given:
             _Stdin.was_given = False
-            fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-            os.dup2(fd, 0, inheritable=True)
-            os.close(fd)
+            empty_stdin()
             current["stdin"] = None
         for name, number in STREAMS:
             stream = current[name]

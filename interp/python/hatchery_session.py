@@ -9,7 +9,7 @@ import time
 
 from hatchery_displays import close_figures
 from hatchery_failures import Current
-from hatchery_reset import new_stream
+from hatchery_reset import empty_stdin, new_stream
 from hatchery_values import Interrupts
 
 # Sources of earlier runs that tracebacks can show, the latest: so many, of so many characters together.
@@ -92,6 +92,7 @@ def leave_run():
     good comes last."""
     if _Run.arguments is not None:
         _put_back_arguments()
+    _keep_stdin_open()
     if _Run.streams is not None:
         _put_back_stdin()
     if _Run.variables:
@@ -129,10 +130,16 @@ def _put_back_in(mapping):
             time.tzset()
 
 
+def _keep_stdin_open():
+    """Else the next file that is opened would have its number, and a later run's input would take that away."""
+    try:
+        os.get_inheritable(0)
+    except OSError:
+        empty_stdin()
+
+
 def _put_back_stdin():
-    fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(fd, 0, inheritable=True)
-    os.close(fd)
+    empty_stdin()
     stdin, of_old = _Run.streams
     stream = new_stream(0, "stdin")
     sys.stdin = stream if stdin is of_old else stdin

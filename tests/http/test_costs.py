@@ -22,7 +22,7 @@ WORKER_CALLS_MAX = 14
 SERVER_CALLS_MAX = 20
 
 # Of a session, measured: 41 faults in the first run, of which 39 come after its answer, and then one or two. In the worker 12 calls to
-# the answer and 2 after it; in the server 17 to the answer, two more than without a session: they drop what came between two runs.
+# the answer and 3 after it; in the server 17 to the answer, two more than without a session: they drop what came between two runs.
 FIRST_FAULTS_MAX = 80
 SESSION_WORKER_CALLS_MAX = 15
 SESSION_WORKER_CALLS_AFTER_MAX = 5

@@ -105,6 +105,8 @@ def test_put_back_what_a_request_brings(worker):
                             "'x' in globals()]")
     assert outcome.value["application/json"] == ["", [], False, False, False]
     assert again(worker, "input()", stdin=b"again").value["text/plain"] == "'again'"
+    assert again(worker, "open(0).read()", stdin=b"closed by it").value["text/plain"] == "'closed by it'"
+    assert again(worker, "input()", stdin=b"again").value["text/plain"] == "'again'"
 
 
 def test_streams_stay_whole_after_one_was_made_anew(worker):

@@ -72,6 +72,15 @@ def test_an_open_file_is_flushed_whatever_was_closed_before_it(zygote):
     assert content == "x"
 
 
+def test_a_file_in_the_place_of_the_standard_input_is_flushed(zygote):
+    worker = zygote.spawn()
+    outcome = worker.run("text = open(0).read()\nfile = open('one', 'w')\nfile.write(text)\nfile.fileno()", stdin=b"x")
+    with open(f"{worker.directory}/work/one") as file:
+        content = file.read()
+    worker.end()
+    assert (outcome.value["application/json"], content) == (0, "x")
+
+
 @pytest.mark.parametrize("code", ["import weakref\nclass A: pass\na = A()\nproxy = weakref.proxy(a)\ndel a",
                                   "class A:\n    @property\n    def __class__(self): raise ValueError\na = A()"])
 def test_open_files_are_flushed_whatever_other_objects_say(zygote, code):

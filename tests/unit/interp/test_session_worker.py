@@ -120,6 +120,17 @@ def test_standard_input_is_of_one_run(worker):
     assert value_of(worker, "input()") == "own"
 
 
+def test_standard_input_that_the_code_has_closed_is_there_again(worker):
+    """As open(0) does, when the file that it makes is let go."""
+    for number in range(3):
+        assert value_of(worker, "open(0).read()", stdin=b"given %d" % number) == f"given {number}"
+        assert value_of(worker, "open(0).read()") == ""
+    assert worker.run("input()").error["type"] == "EOFError"
+    assert value_of(worker, "f = open('own', 'w+')\nf.write('kept')") == 4
+    assert value_of(worker, "input()", stdin=b"given\n") == "given"
+    assert value_of(worker, "f.seek(0)\nf.read()") == "kept"
+
+
 def test_arguments_are_of_one_run(worker):
     code = "import sys\nsys.argv[1:]"
     assert value_of(worker, code, args=["a", "b"]) == ["a", "b"]
