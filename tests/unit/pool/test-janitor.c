@@ -67,33 +67,32 @@ static void test_a_deep_tree(void **state) {
         assert_int_equal(count_entries(trash_fd), 0);
 }
 
-static void test_many_files(void **state) {
-        _autoclose_ int wide_fd = -1;
+/* A folder in the trash with so many files. */
+static int make_wide(unsigned n_files) {
+        int wide_fd;
 
         folder_make_in(trash_fd, "wide");
         wide_fd = folder_open_in(trash_fd, "wide");
-        for (unsigned i = 0; i < 20000; i++) {
+        for (unsigned i = 0; i < n_files; i++) {
                 char name[16];
 
                 (void) snprintf(name, sizeof(name), "%u", i);
                 assert_int_equal(mknodat(wide_fd, name, S_IFREG | 0600, 0), 0);
         }
+        return wide_fd;
+}
+
+static void test_many_files(void **state) {
+        _autoclose_ int wide_fd = make_wide(20000);
+
         finish();
         assert_int_equal(count_entries(trash_fd), 0);
 }
 
 /* What it has no time for waits for the next one. */
 static void test_an_end_that_cannot_wait(void **state) {
-        _autoclose_ int wide_fd = -1;
+        _autoclose_ int wide_fd = make_wide(20000);
 
-        folder_make_in(trash_fd, "wide");
-        wide_fd = folder_open_in(trash_fd, "wide");
-        for (unsigned i = 0; i < 20000; i++) {
-                char name[16];
-
-                (void) snprintf(name, sizeof(name), "%u", i);
-                assert_int_equal(mknodat(wide_fd, name, S_IFREG | 0600, 0), 0);
-        }
         janitor = janitor_free_by(janitor, 1);
         assert_int_equal(count_entries(trash_fd), 1);
         assert_true(count_entries(wide_fd) >= 19999);
@@ -339,17 +338,9 @@ static void test_what_is_too_deep_to_count_is_too_much(void **state) {
 
 /* Limits are held by the answers: they do not come after a long trash. */
 static void test_a_question_amid_a_long_trash(void **state) {
-        _autoclose_ int wide_fd = -1;
+        _autoclose_ int wide_fd = make_wide(100000);
         uint64_t results[3] = {0};
 
-        folder_make_in(trash_fd, "wide");
-        wide_fd = folder_open_in(trash_fd, "wide");
-        for (unsigned i = 0; i < 100000; i++) {
-                char name[16];
-
-                (void) snprintf(name, sizeof(name), "%u", i);
-                assert_int_equal(mknodat(wide_fd, name, S_IFREG | 0600, 0), 0);
-        }
         janitor_wake(janitor);
         while (count_entries(wide_fd) == 100000)
                 ;
