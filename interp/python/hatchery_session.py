@@ -1,6 +1,7 @@
 """session: what one run of a session leaves to the next, and what it does not."""
 
 import collections
+import io
 import linecache
 import os
 import sys
@@ -15,6 +16,10 @@ from hatchery_values import Interrupts
 # Sources of earlier runs that tracebacks can show, the latest: so many, of so many characters together.
 SOURCES_MAX = 2000
 SOURCES_SIZE_MAX = 8 << 20
+
+OUTPUTS = (("stdout", 1), ("stderr", 2))
+# Streams of the code's that write there, which are held for as long as the session lives.
+OUTPUTS_KEPT_MAX = 1000
 
 environment = os.environ
 
@@ -31,6 +36,11 @@ class _Run:
     environment = None  # os.environ, which the code may have put another mapping in place of
     variables = {}  # name → (value before or None, value that the request gave)
     streams = None  # sys.stdin and sys.__stdin__ before it
+
+
+class _Outputs:
+    latest = {}  # name → the stream that was seen last
+    kept = {}  # id → stream
 
 
 class _Sources:
@@ -97,6 +107,11 @@ def leave_run():
         _put_back_stdin()
     if _Run.variables:
         _put_back_variables()
+    for name, number in OUTPUTS:
+        try:
+            _keep_output(name, number)
+        except Exception:
+            pass  # a stream over the code's own classes; or the descriptor is closed, and there is nothing to write to
     close_figures()
 
 
@@ -107,6 +122,34 @@ def _put_back_arguments():
         # In place: the code may have a name of its own for it (from sys import argv).
         arguments[:] = before
     _Run.arguments = None
+
+
+def _keep_output(name, number):
+    """A program may put a stream of its own around the standard one in each run: io.TextIOWrapper(sys.stdout.buffer),
+    open(1, "w"). That of the run before would close, as it is let go, what lies below both."""
+    stream, standard = getattr(sys, name, None), getattr(sys, f"__{name}__", None)
+    if not _is_open(standard):
+        standard = new_stream(number, name)
+        setattr(sys, f"__{name}__", standard)
+    if not _is_open(stream):
+        stream = standard
+        setattr(sys, name, stream)
+    if stream is not _Outputs.latest.get(name):
+        _Outputs.latest[name] = None
+        if type(stream) is io.TextIOWrapper and stream.fileno() == number:
+            _Outputs.latest[name] = stream
+            if len(_Outputs.kept) < OUTPUTS_KEPT_MAX:
+                _Outputs.kept[id(stream)] = stream
+
+
+def _is_open(stream):
+    """Of what is no stream of the module io there is nothing to ask."""
+    if type(stream) not in (io.TextIOWrapper, io.StringIO):
+        return True
+    try:
+        return not stream.closed
+    except ValueError:
+        return False  # detached
 
 
 def _put_back_variables():

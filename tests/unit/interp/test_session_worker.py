@@ -187,6 +187,49 @@ def test_a_large_request_is_let_go(worker):
     assert value_of(worker, code) < before + (16 << 10)
 
 
+# ── Standard output ──
+
+@pytest.mark.parametrize("code", ["sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')",
+                                  "sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding='utf-8')",
+                                  "sys.stdout = open(sys.stdout.fileno(), mode='w', encoding='utf-8', buffering=1)",
+                                  "sys.stdout = os.fdopen(1, 'w')",
+                                  "sys.stderr = open(2, 'w', closefd=False)"])
+def test_a_stream_that_each_run_wraps_anew_stays_open(worker, code):
+    """The wrapper before closes, when it is let go, what the new one writes to."""
+    worker.run("import io, os, sys")
+    for number in range(5):
+        outcome = worker.run(f"{code}\nprint({number})\nprint('é', file=sys.stderr)")
+        assert outcome.outcome == COMPLETED and (outcome.text, outcome.stderr) == (f"{number}\n", "é\n".encode()), outcome.error
+
+
+@pytest.mark.parametrize("code", ["sys.stdout.close()", "sys.stdout.detach()", "sys.stdout.buffer.close()",
+                                  "with open('log', 'w') as sys.stdout: print('there')",
+                                  "sys.stdout = io.StringIO()\nsys.stdout.close()"])
+def test_a_stream_that_a_run_has_closed_is_new_in_the_next(worker, code):
+    worker.run("import io, sys\n" + code)
+    assert worker.run("print('here')").text == "here\n"
+    assert worker.run("print('here', file=sys.__stdout__)").text == "here\n"
+
+
+@pytest.mark.parametrize("code", ["sys.stdout = io.TextIOWrapper(io.BytesIO())", "import os\nos.close(1)\nsys.stdout.close()",
+                                  "class A(io.RawIOBase):\n    def writable(self): return True\n"
+                                  "    def fileno(self): raise ValueError\n    def write(self, data): raise ValueError\n"
+                                  "sys.stdout = io.TextIOWrapper(A(), write_through=True)", "del sys.stdout, sys.__stdout__"])
+def test_streams_of_any_kind_keep_nothing_from_being_put_back(worker, code):
+    worker.run("import io, sys\n" + code, args=["a"], env={"A": "1"}, stdin=b"x")
+    assert value_of(worker, "import os\n[sys.argv[1:], os.environ.get('A'), sys.stdin.read()]") == [[], None, ""]
+
+
+def test_a_stream_that_the_code_has_put_there_stays(worker):
+    worker.run("import io, sys\nsys.stdout = own = io.StringIO()")
+    assert worker.run("print('kept')").text == ""
+    assert value_of(worker, "own.getvalue()") == "kept\n"
+    worker.run("import weakref\nsys.stdout = open('log', 'w')\nseen = weakref.ref(sys.stdout)\nprint('x')")
+    assert value_of(worker, "sys.stdout = sys.__stdout__\n[seen() is None, open('log').read()]") == [True, "x\n"]
+    worker.run("sys.stdout = None")
+    assert value_of(worker, "sys.stdout is None") is True
+
+
 # ── Names bound for it ──
 
 def test_what_the_code_has_made_of_a_bound_name_stays(worker):
