@@ -81,11 +81,18 @@ int install_work_take(Chore *chore) {
 /* --- into the session --- */
 
 static int check_quota(const Install *install) {
-        uint64_t bytes, entries;
+        const char *names[INSTALL_WHEELS_MAX];
+        uint64_t bytes, entries, replaced;
         int r = tree_measure(install->packages_fd, TREE_ENTRIES_MAX, &bytes, &entries);
 
+        for (size_t i = 0; i < install->n_wheels; i++)
+                names[i] = install->wheels[i].about.name;
+        if (r == 0)
+                r = package_files_measure(install->packages_fd, names, install->n_wheels,
+                                          &replaced);
         if (r < 0)
                 return r;
+        bytes -= replaced < bytes ? replaced : bytes;
         for (size_t i = 0; i < install->n_wheels; i++)
                 bytes += install->wheels[i].cached->bytes;
         return bytes > install->installer->config.packages_bytes_max ? -EDQUOT : 0;

@@ -16,6 +16,8 @@
 #define METADATA_MAX (1 << 20)
 #define RECORD_MAX   (32 << 20)
 #define PATH_SIZE    4096
+/* That are looked at; beyond them nothing is said to make room. */
+#define FILES_MAX 200000
 
 static const char ending[] = ".dist-info";
 
@@ -196,17 +198,24 @@ static bool take_path(Slice line, char path[PATH_SIZE]) {
         return used > 0 && used < PATH_SIZE - 1 && strlen(path) == used && path[0] != '/';
 }
 
+/* The path in the first line, which is taken off; or an empty one. */
+static void next_path(Slice *record, char path[PATH_SIZE]) {
+        const uint8_t *end = memchr(record->data, '\n', record->size);
+        size_t size = end ? (size_t) (end - record->data) : record->size;
+
+        if (!take_path(slice_of(record->data, size), path))
+                path[0] = '\0';
+        size += end ? 1 : 0;
+        *record = slice_of(record->data + size, record->size - size);
+}
+
 static void remove_recorded(int packages_fd, Slice record) {
         char path[PATH_SIZE];
 
         while (record.size > 0) {
-                const uint8_t *end = memchr(record.data, '\n', record.size);
-                size_t size = end ? (size_t) (end - record.data) : record.size;
-
-                if (take_path(slice_of(record.data, size), path))
+                next_path(&record, path);
+                if (path[0])
                         remove_path(packages_fd, path);
-                size += end ? 1 : 0;
-                record = slice_of(record.data + size, record.size - size);
         }
 }
 
@@ -222,15 +231,21 @@ static void remove_folder(int packages_fd, const char *folder, int folder_fd) {
         (void) unlinkat(packages_fd, folder, AT_REMOVEDIR);
 }
 
-static int remove_if_named(int packages_fd, const char *folder, int folder_fd, const void *data) {
-        const char *name = data, *dash = strchr(folder, '-');
+/* name: a normalised one. */
+static bool is_of(const char *folder, const char *name) {
+        const char *dash = strchr(folder, '-');
         char normalized[REQUIREMENT_NAME_MAX + 1];
+
+        return dash &&
+               requirement_normalize(slice_of(folder, (size_t) (dash - folder)), normalized) &&
+               strcmp(normalized, name) == 0;
+}
+
+static int remove_if_named(int packages_fd, const char *folder, int folder_fd, const void *data) {
         _cleanup_(buffer_done) Buffer record = {0};
         int r;
 
-        if (!dash ||
-            !requirement_normalize(slice_of(folder, (size_t) (dash - folder)), normalized) ||
-            strcmp(normalized, name) != 0)
+        if (!is_of(folder, data))
                 return 0;
         r = mark(folder_fd);
         if (r == 0)
@@ -248,4 +263,70 @@ int package_files_remove(int packages_fd, const char *name) {
         if (!requirement_normalize(slice_of_text(name), normalized))
                 return 0;
         return for_each(packages_fd, normalized, remove_if_named);
+}
+
+/* --- how much that is --- */
+
+typedef struct File {
+        ino_t inode;
+        uint64_t bytes;
+} File;
+
+typedef struct Found {
+        const char *name; /* normalised */
+        File *files;
+        size_t n_files;
+} Found;
+
+static int find_recorded(int packages_fd, const char *folder, int folder_fd, const void *data) {
+        Found *found = *(Found *const *) data;
+        _cleanup_(buffer_done) Buffer text = {0};
+        char path[PATH_SIZE];
+        Slice record;
+        int r;
+
+        if (!is_of(folder, found->name))
+                return 0;
+        r = read_file(folder_fd, "RECORD", RECORD_MAX, &text);
+        record = buffer_slice(&text);
+        while (r == 0 && record.size > 0 && found->n_files < FILES_MAX) {
+                _autoclose_ int fd = -1;
+                struct stat status;
+
+                next_path(&record, path);
+                fd = path[0] ? tree_open(packages_fd, path, O_PATH) : -1;
+                if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+                        found->files[found->n_files++] =
+                                (File){status.st_ino, (uint64_t) status.st_blocks * 512};
+        }
+        return r;
+}
+
+static int by_inode(const void *a, const void *b) {
+        const File *x = a, *y = b;
+
+        return (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+int package_files_measure(int packages_fd, const char *const *names, size_t n_names,
+                          uint64_t *ret_bytes) {
+        _autofree_ File *files = malloc(FILES_MAX * sizeof(*files));
+        char normalized[REQUIREMENT_NAME_MAX + 1];
+        Found found = {.name = normalized, .files = files}, *at = &found;
+        int r = 0;
+
+        if (!files)
+                return raise_error(-ENOMEM, "measure packages");
+        for (size_t i = 0; i < n_names && r == 0; i++) {
+                if (requirement_normalize(slice_of_text(names[i]), normalized))
+                        r = for_each(packages_fd, &at, find_recorded);
+        }
+        if (found.n_files > 0)
+                qsort(files, found.n_files, sizeof(files[0]), by_inode);
+        *ret_bytes = 0;
+        for (size_t i = 0; i < found.n_files; i++) {
+                if (i == 0 || files[i].inode != files[i - 1].inode)
+                        *ret_bytes += files[i].bytes;
+        }
+        return r;
 }

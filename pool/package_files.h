@@ -6,6 +6,8 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "kit/cleanup.h"
 
@@ -16,6 +18,11 @@ _must_check_ int package_files_copy_metadata(int packages_fd, int to_fd);
 /* Removes the package of that name, in any version, and folders that become empty. 0 also when
  * there is none. */
 _must_check_ int package_files_remove(int packages_fd, const char *name);
+
+/* How much room that would make, at least: blocks of the plain files that records name, each file
+ * once, whatever else they say. */
+_must_check_ int package_files_measure(int packages_fd, const char *const *names, size_t n_names,
+                                       uint64_t *ret_bytes);
 
 /* In a dist-info whose package is being put in or removed: nobody counts it as installed. A server
  * that is killed meanwhile leaves it, and whoever installs the package then has it whole. */

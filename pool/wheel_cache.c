@@ -115,7 +115,8 @@ typedef struct Found {
 } Found;
 
 static int read_about(int root_fd, const char *sha256, Found *ret_found) {
-        _autoclose_ int folder_fd = tree_open(root_fd, sha256, O_RDONLY | O_DIRECTORY), fd = -1;
+        _autoclose_ int folder_fd = tree_open(root_fd, sha256, O_RDONLY | O_DIRECTORY), fd = -1,
+                        files_fd = -1;
         char text[512], name[REQUIREMENT_NAME_MAX + 1], format[4];
         unsigned long long bytes;
         struct stat status;
@@ -123,7 +124,8 @@ static int read_about(int root_fd, const char *sha256, Found *ret_found) {
 
         *ret_found = (Found){0};
         fd = folder_fd < 0 ? -1 : tree_open(folder_fd, "about", O_RDONLY);
-        if (fd < 0 || fstat(folder_fd, &status) < 0)
+        files_fd = fd < 0 ? -1 : tree_open(folder_fd, "files", O_PATH | O_DIRECTORY);
+        if (fd < 0 || files_fd < 0 || fstat(folder_fd, &status) < 0)
                 return -EBADMSG;
         n = read(fd, text, sizeof(text) - 1);
         if (n <= 0)

@@ -132,6 +132,36 @@ static void test_another_version_takes_the_place(void **state) {
         assert_non_null(strstr(install("good==3.0")->log, "has: good-2.0.dist-info"));
 }
 
+static void test_what_makes_room_is_not_counted(void **state) {
+        uint64_t bytes, entries;
+
+        assert_string_equal(install("good")->packages, "good 1.0\n");
+        assert_int_equal(tree_measure(sessions[0].packages_fd, TREE_ENTRIES_MAX, &bytes, &entries),
+                         0);
+        installer = installer_free(installer);
+        config.packages_bytes_max = bytes + bytes * 3 / 4;
+        make_installer();
+        assert_string_equal(install("good==2.0")->packages, "good 2.0\n");
+        assert_int_equal(install("pair")->outcome, INSTALL_TOO_LARGE);
+        assert_true(exists(&sessions[0], "good/v2.0.py"));
+}
+
+/* Damaged by whatever; it is as good as not there. */
+static void test_a_cached_wheel_without_files(void **state) {
+        char path[400];
+
+        assert_string_equal(install("good")->packages, "good 1.0\n");
+        installer = installer_free(installer);
+        (void) snprintf(path, sizeof(path), "wheels/676f6f64312e30%050d", 0);
+        {
+                _autoclose_ int fd = folder_open_in(state_folder.fd, path);
+
+                assert_int_equal(renameat(fd, "files", fd, "elsewhere"), 0);
+        }
+        make_installer();
+        assert_string_equal(install("pair")->packages, "good 1.0\npair 1.0\n");
+}
+
 /* As a server that was killed over it has left it. */
 static void test_half_a_package_is_made_whole(void **state) {
         _autoclose_ int fd = -1;
@@ -210,6 +240,8 @@ int main(void) {
                 TEST(test_the_cache_survives_the_server),
                 TEST(test_a_cache_of_another_format),
                 TEST(test_another_version_takes_the_place),
+                TEST(test_what_makes_room_is_not_counted),
+                TEST(test_a_cached_wheel_without_files),
                 TEST(test_half_a_package_is_made_whole),
                 TEST(test_one_after_the_other),
                 TEST(test_little_room_in_the_cache),

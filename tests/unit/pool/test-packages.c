@@ -165,6 +165,30 @@ static void test_hostile_records(void **state) {
         folder_remove(&outside);
 }
 
+static void test_the_room_that_a_package_takes(void **state) {
+        static const char *const names[] = {"A", "b", "none", "../x", "a"};
+        char text[5000];
+        struct stat status;
+        uint64_t bytes;
+
+        memset(text, 'x', sizeof(text) - 1);
+        text[sizeof(text) - 1] = '\0';
+        write_in("a", "x.py", text);
+        write_in("a", "unrecorded", text);
+        assert_int_equal(symlinkat("x.py", folder.fd, "a/link"), 0);
+        assert_int_equal(linkat(folder.fd, "a/x.py", folder.fd, "a/again", 0), 0);
+        write_in("a-1.dist-info", "RECORD",
+                 "a/x.py,,\na/x.py,,\n./a//x.py,,\na/again,,\na/link,,\na,,\n../x,,\n/etc/"
+                 "hosts,,\n");
+        write_in("b-1.dist-info", "RECORD", "a/x.py,,\na/none,,\n");
+        write_in("c-1.dist-info", "RECORD", "a/unrecorded,,\n");
+        assert_int_equal(fstatat(folder.fd, "a/x.py", &status, 0), 0);
+        assert_int_equal(package_files_measure(folder.fd, names, N_ELEMENTS(names), &bytes), 0);
+        assert_int_equal(bytes, status.st_blocks * 512);
+        assert_int_equal(package_files_measure(folder.fd, names, 0, &bytes), 0);
+        assert_int_equal(bytes, 0);
+}
+
 /* A server that is killed leaves as much as there is between these steps. */
 static void test_what_is_not_finished_is_not_installed(void **state) {
         _autoclose_ int files_fd = -1, packages_fd = -1, to_fd = -1;
@@ -209,6 +233,7 @@ int main(void) {
                 TEST(test_metadata_is_copied),
                 TEST(test_what_is_recorded_is_removed),
                 TEST(test_hostile_records),
+                TEST(test_the_room_that_a_package_takes),
                 TEST(test_what_is_not_finished_is_not_installed),
         };
 
