@@ -55,8 +55,11 @@ def is_session():
 def settle(home, temporary, packages):
     """At the start of a session, and of a copy. packages: folder, the last place where modules are looked for."""
     _Session.is_one = Interrupts.end_the_run = True
-    environment["HOME"] = home
-    environment["TMPDIR"] = environment["MPLCONFIGDIR"] = tempfile.tempdir = temporary
+    tempfile.tempdir = temporary
+    places = {"HOME": home, "TMPDIR": temporary, "MPLCONFIGDIR": temporary}
+    environment.update(places)
+    if type(os.environ) is dict:
+        os.environ.update(places)  # the code's own, with those of the source
     if _Session.packages in sys.path:
         sys.path[sys.path.index(_Session.packages)] = packages
     else:

@@ -78,6 +78,13 @@ def test_places(family):
     assert value_of(family.first, "os.chdir('..')\nsorted(os.listdir('.'))") == ["d"]
 
 
+def test_places_in_an_environment_of_the_codes_own(family):
+    home = family.first.directory
+    family.first.run("import os\nos.environ = dict(os.environ)")
+    assert value_of(copy_of(family), "[os.environ['HOME'], os.environ['TMPDIR'], os.path.expanduser('~')]") == \
+        [f"{home}/work/1", f"{home}/work/1+/tmp", f"{home}/work/1"]
+
+
 def test_the_same_folder_of_its_workspace(family):
     family.first.run("import os\nos.mkdir('d'); os.chdir('d')")
     family.add_folders = lambda *arguments, add=family.add_folders: make_folder(family, add(*arguments))
