@@ -229,7 +229,7 @@ static void finish(Template *template) {
                 canary->sessions_broken = NULL;
         }
         if (trials[PROOF_OF_COPIES].state == TRIAL_HOLDS)
-                canary->copies_proven = generation;
+                note_proven(generation, &canary->copies_proven, &canary->copies_unproven);
         begin(template, 0);
         if (template->next_is_ready && generation == template->next_generation)
                 generation_promote(template);
@@ -282,7 +282,8 @@ void canary_check(Template *template) {
 
 /* --- what others ask --- */
 
-/* Nobody has a worker of 64 generations ago that has not been used yet. */
+/* No more than the last 64 are remembered. The workers of older ones are gone, but for those of
+ * sessions, which are as others then. */
 static bool is_proven(unsigned generation, unsigned last, uint64_t unproven) {
         unsigned before = last - generation;
 
@@ -297,6 +298,12 @@ bool canary_trusts(const Slot *slot) {
         return slot->of_sessions ? is_proven(slot->generation, canary->sessions_proven,
                                              canary->sessions_unproven)
                                  : is_proven(slot->generation, canary->proven, canary->unproven);
+}
+
+bool canary_trusts_copies(const Slot *slot) {
+        const Canary *canary = &slot->template->canary;
+
+        return is_proven(slot->generation, canary->copies_proven, canary->copies_unproven);
 }
 
 bool canary_has_decided(const Template *template) {

@@ -74,7 +74,7 @@ typedef struct Canary {
         unsigned no_answers; /* canaries in a row of whom nothing can be said */
         unsigned proven, sessions_proven, copies_proven; /* the last generation; 0: none */
         /* Bit n: the generation n + 1 before that one has not been proven, and never will be. */
-        uint64_t unproven, sessions_unproven;
+        uint64_t unproven, sessions_unproven, copies_unproven;
         unsigned decided;             /* the last of which all is known */
         bool is_put_off;              /* its sessions wait for room for a home */
         uint64_t home_retry_ns;       /* no other one before that … */
@@ -95,6 +95,8 @@ void canary_check(Template *template);
 
 /* Whether that worker may take runs. */
 bool canary_trusts(const Slot *slot);
+/* Whether that worker, of a session, may be copied. */
+bool canary_trusts_copies(const Slot *slot);
 /* Whether all is known of the generation that serves, its sessions among it. */
 bool canary_has_decided(const Template *template);
 

@@ -220,7 +220,7 @@ static int check_source(const Session *source) {
         if (generation_of(&source->place->member) >= SESSION_GENERATIONS_MAX)
                 return SESSION_E_TOO_DEEP;
         /* Nor where it has been tried in vain, or has not been shown to keep them apart. */
-        if (slot->generation > source->template->canary.copies_proven)
+        if (!canary_trusts_copies(slot))
                 return SESSION_E_UNFORKABLE;
         if (source->forgets || source->template->ends_cells ||
             host_of(source->slot)->listener.fd < 0 || slot->worker.control_fd < 0)

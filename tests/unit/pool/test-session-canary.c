@@ -7,8 +7,8 @@
 
 #include <dirent.h>
 
+#include "copies.h"
 #include "pool/internal.h"
-#include "sessions.h"
 #include "../skip.h"
 
 static const LayerMask landlock = 1U << LAYER_LANDLOCK;
@@ -219,6 +219,33 @@ static void test_canaries_that_are_killed(void **state) {
         say_in(make_session("a"), "print(1)", "1\n");
 }
 
+/* That a later generation's copies are kept apart says nothing of this one's. */
+static void test_what_could_not_be_copied_is_not_copied_later(void **state) {
+        Session *early, *late;
+        Told told = {0};
+
+        if (!has_cells_and_landlock())
+                skip_because("this machine has no cells, or no Landlock");
+        start();
+        drive_until(state_of(PROOF_OF_SESSIONS) == SLOT_STARTING);
+        /* As after three copies in vain. */
+        template_of()->canary.trials[PROOF_OF_COPIES].state = TRIAL_IMPOSSIBLE;
+        drive_until(state_of_template().serves_sessions);
+        assert_false(state_of_template().copies_sessions);
+        early = make_session("early");
+        say_in(early, "x = 1", "");
+        assert_int_equal(ask_for_copy(early, "a", &told), SESSION_E_UNFORKABLE);
+        pool_reload(driver.pool);
+        drive_until(template_of()->zygote_generation == 2);
+        drive_until(state_of_template().copies_sessions);
+        assert_int_equal(ask_for_copy(early, "a", &told), SESSION_E_UNFORKABLE);
+        drive_until(!session_spare(template_of()) || session_spare(template_of())->generation == 2);
+        late = make_session("late");
+        say_in(late, "x = 2", "");
+        say_in(copy_of(late, "b"), "print(x)", "2\n");
+        say_in(early, "print(x)", "1\n");
+}
+
 static void test_the_pool_may_end_while_canaries_try(void **state) {
         start();
         drive_until(state_of(PROOF_OF_SESSIONS) != SLOT_EMPTY);
@@ -235,6 +262,7 @@ int main(void) {
                 session_test(test_where_less_is_asked_for_runs_are_served),
                 session_test(test_no_generation_takes_over_that_serves_less),
                 session_test(test_canaries_that_are_killed),
+                session_test(test_what_could_not_be_copied_is_not_copied_later),
                 session_test(test_the_pool_may_end_while_canaries_try),
         };
 
