@@ -117,7 +117,11 @@ def document(value, limit):
 
 def encode_value(value, limit):
     """For the last expression's value. A figure that is shown here is not shown again at the end."""
-    result = document(value, limit)
+    try:
+        result = document(value, limit)
+    except MemoryError:
+        # A run without a value would look as if it had none.
+        result = document(value, min(limit, SMALL))
     _close_figure(value)
     return None if result is None else result.encode("ascii")
 

@@ -175,6 +175,23 @@ def test_a_value_is_bounded(run):
         assert "application/json" not in outcome.value
 
 
+def test_a_value_for_which_there_is_no_memory_is_shown_in_short(run):
+    outcome = run("""
+import sys
+def exhaust(frame, event, argument):
+    if event == 'call' and frame.f_code.co_name == 'document':
+        sys.setprofile(None)
+        raise MemoryError
+class Thing:
+    def __repr__(self): return 'x' * 10000
+thing = Thing()
+sys.setprofile(exhaust)
+thing
+""")
+    assert outcome.outcome == COMPLETED
+    assert outcome.value["text/plain"].startswith("xxx") and len(outcome.value["text/plain"]) < 1000
+
+
 def test_deep_nesting_is_no_crash(run):
     outcome = run("x = []\nfor _ in range(100000): x = [x]\nx")
     assert outcome.outcome == COMPLETED
