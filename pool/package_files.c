@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "jsontext/utf8.h"
 #include "kit/bytes.h"
 #include "kit/error.h"
 #include "pool/requirement.h"
@@ -99,6 +100,9 @@ static int copy_metadata(int packages_fd, const char *folder, int folder_fd, con
 
         if (r < 0 || text.size == 0 || !package_files_is_finished(folder_fd))
                 return r;
+        /* pip reads that of all packages, and gives up at what it cannot decode. */
+        if (utf8_valid_prefix(buffer_slice(&text)) < text.size)
+                return 0;
         r = open_folder(*to_fd, folder, &new_fd);
         return r < 0 ? r : write_file(new_fd, "METADATA", buffer_slice(&text));
 }

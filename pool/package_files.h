@@ -12,7 +12,7 @@
 #include "kit/cleanup.h"
 
 /* Copies the METADATA of all packages, for pip to see, into an empty folder. Some may be missing
- * when they are no proper files. */
+ * when they are no proper files, or no text. */
 _must_check_ int package_files_copy_metadata(int packages_fd, int to_fd);
 
 /* Removes the package of that name, in any version, and folders that become empty. 0 also when

@@ -118,6 +118,7 @@ static void test_metadata_is_copied(void **state) {
         write_in("b-1.dist-info", NULL, NULL);
         assert_int_equal(symlinkat("/etc/passwd", folder.fd, "b-1.dist-info/METADATA"), 0);
         write_in("c", "METADATA", "Name: c\n");
+        write_in("d-1.dist-info", "METADATA", "Name: d\nSummary: \xff\n");
         assert_int_equal(package_files_copy_metadata(folder.fd, to.fd), 0);
         assert_int_equal(faccessat(to.fd, "a-1.dist-info/METADATA", F_OK, 0), 0);
         assert_int_equal(count_entries(to.fd), 1);
