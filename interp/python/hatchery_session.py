@@ -17,8 +17,8 @@ from hatchery_values import Interrupts
 SOURCES_MAX = 2000
 SOURCES_SIZE_MAX = 8 << 20
 
-OUTPUTS = (("stdout", 1), ("stderr", 2))
-# Streams of the code's that write there, which are held for as long as the session lives.
+STREAMS = (("stdin", 0), ("stdout", 1), ("stderr", 2))
+# Streams of the code's that write to the standard ones, which are held for as long as the session lives.
 OUTPUTS_KEPT_MAX = 1000
 
 environment = os.environ
@@ -110,9 +110,11 @@ def leave_run():
         _put_back_stdin()
     if _Run.variables:
         _put_back_variables()
-    for name, number in OUTPUTS:
+    for name, number in STREAMS:
         try:
-            _keep_output(name, number)
+            stream = _keep_usable(name, number)
+            if number:
+                _keep_output(name, number, stream)
         except Exception:
             pass  # a stream over the code's own classes; or the descriptor is closed, and there is nothing to write to
     close_figures()
@@ -127,9 +129,8 @@ def _put_back_arguments():
     _Run.arguments = None
 
 
-def _keep_output(name, number):
-    """A program may put a stream of its own around the standard one in each run: io.TextIOWrapper(sys.stdout.buffer),
-    open(1, "w"). That of the run before would close, as it is let go, what lies below both."""
+def _keep_usable(name, number):
+    """Returns the stream. One that is closed is of use to no later run: exit() closes sys.stdin."""
     stream, standard = getattr(sys, name, None), getattr(sys, f"__{name}__", None)
     if not _is_open(standard):
         standard = new_stream(number, name)
@@ -137,6 +138,12 @@ def _keep_output(name, number):
     if not _is_open(stream):
         stream = standard
         setattr(sys, name, stream)
+    return stream
+
+
+def _keep_output(name, number, stream):
+    """A program may put a stream of its own around the standard one in each run: io.TextIOWrapper(sys.stdout.buffer),
+    open(1, "w"). That of the run before would close, as it is let go, what lies below both."""
     if stream is not _Outputs.latest.get(name):
         _Outputs.latest[name] = None
         if type(stream) is io.TextIOWrapper and stream.fileno() == number:

@@ -120,6 +120,14 @@ def test_standard_input_is_of_one_run(worker):
     assert value_of(worker, "input()") == "own"
 
 
+def test_exit_leaves_a_standard_input(worker):
+    """exit() closes sys.stdin."""
+    for stdin in (b"", b"given"):
+        assert worker.run("exit()", stdin=stdin).outcome == EXITED
+        assert value_of(worker, "import sys\n[sys.stdin.read(), sys.__stdin__.read()]") == ["", ""]
+        assert worker.run("input()").error["type"] == "EOFError"
+
+
 def test_standard_input_that_the_code_has_closed_is_there_again(worker):
     """As open(0) does, when the file that it makes is let go."""
     for number in range(3):
