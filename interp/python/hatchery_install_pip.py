@@ -16,7 +16,8 @@ class Failure(Exception):
 
 
 class OnlyPip:
-    """Finds pip among Debian's packages for a virtual environment that has none, and nothing else there."""
+    """Finds pip among Debian's packages, and nothing else there: for a virtual environment that has none, and before one that
+    it has, which may be of any version. What is done here with pip's insides is true of one."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -26,7 +27,7 @@ class OnlyPip:
 
 
 def find_pip():
-    sys.meta_path.append(OnlyPip)
+    sys.meta_path.insert(0, OnlyPip)
     try:
         import pip
         return pip
@@ -48,7 +49,9 @@ def refuse_addresses_of_wheels():
     from pip._internal.resolution.resolvelib.factory import Factory
     from pip._vendor.packaging.requirements import Requirement
     from pip._vendor.packaging.utils import canonicalize_name
-    make = Factory.make_requirement_from_spec
+    # The second since pip 23.3.
+    name = next(one for one in ("make_requirement_from_spec", "make_requirements_from_spec") if hasattr(Factory, one))
+    make = getattr(Factory, name)
 
     def make_of_name(factory, specifier, comes_from, *arguments, **options):
         wanted = Requirement(specifier) if comes_from is not None else None
@@ -59,7 +62,7 @@ def refuse_addresses_of_wheels():
             specifier = str(wanted)
         return make(factory, specifier, comes_from, *arguments, **options)
 
-    Factory.make_requirement_from_spec = make_of_name
+    setattr(Factory, name, make_of_name)
 
 
 def run_pip(arguments, before_it_cleans_up=lambda: None):

@@ -76,15 +76,32 @@ def test_a_newer_version_in_place_of_the_session_s_own(index, install):
     assert install("cup>=2", installed=[("cup", "1.5", [])]).names == {"cup==2.0"}
 
 
-def test_a_virtual_environment_without_pip(index, install, tmp_path_factory):
-    folder = Path(tempfile.mkdtemp(prefix="hatchery-venv-"))
-    folder.chmod(0o755)
+@pytest.fixture
+def folder():
+    """Not below pytest's own, which other users may not pass through."""
+    with tempfile.TemporaryDirectory(prefix="hatchery-venv-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_virtual_environment_without_pip(index, install, folder):
     venv.EnvBuilder(with_pip=False).create(folder / "v")
     index.add("tea", requires=["numpy"])
     index.add("numpy", "99.0")
     # numpy is not in it, so it is taken from the index.
     one = install("tea", options=("--venv", folder / "v"))
     assert one.names == {"tea==1.0", "numpy==99.0"}, (one.failure, one.said)
+
+
+def test_a_virtual_environment_with_another_pip(index, install, folder):
+    """Somebody has made it newer, as pip itself advises."""
+    venv.EnvBuilder(with_pip=False).create(folder / "v")
+    package = next((folder / "v/lib").glob("python3*")) / "site-packages/pip"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('another pip')\n")
+    index.add("tea")
+    one = install("tea", options=("--venv", folder / "v"))
+    assert one.names == {"tea==1.0"}, (one.failure, one.said)
 
 
 # ── What it says when it cannot ──
