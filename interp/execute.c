@@ -3,11 +3,13 @@
 #include <Python.h>
 
 #include <assert.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "interp/compat.h"
@@ -196,19 +198,40 @@ static void report_variables(const Request *request, ResultEnd *end, Report *rep
         }
 }
 
+static bool is_for_writing(int fd) {
+        int flags = fcntl(fd, F_GETFL);
+
+        return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* Who reads the standard input by open(0) closes it with that file, and the next one is 0. The
+ * input itself is a file without a name. */
+static bool has_file_for_stdin(const Request *request) {
+        struct stat status;
+
+        return request->stdin_bytes.size > 0 && fstat(STDIN_FILENO, &status) == 0 &&
+               status.st_nlink > 0 && is_for_writing(STDIN_FILENO);
+}
+
 /*
- * Whatever a run has opened and closed before, any number may be left. One call asks for all:
- * poll(2) says POLLNVAL for those that are closed. Where it fails, since the code has lowered
- * RLIMIT_NOFILE, the answer is yes. Who reads the standard input by open(0) closes it with that
- * file, and the next one is 0.
+ * To look for the streams themselves is to walk over all objects, so what cannot be written to is
+ * passed over: matplotlib keeps its fonts open. Whatever a run has opened and closed before, any
+ * number may be left. One call asks for all: poll(2) says POLLNVAL for those that are closed. Where
+ * it fails, since the code has lowered RLIMIT_NOFILE, the answer is yes.
  */
-static bool may_have_open_files(const Request *request) {
+static bool may_have_unwritten(const Request *request) {
         enum { FIRST = STDERR_FILENO + 1, COUNT = WORKER_FD_REQUEST - FIRST };
         struct pollfd fds[COUNT];
+        int n;
 
         for (int i = 0; i < COUNT; i++)
                 fds[i] = (struct pollfd){.fd = FIRST + i};
-        return request->stdin_bytes.size > 0 || poll(fds, COUNT, 0) != COUNT;
+        n = poll(fds, COUNT, 0);
+        for (int i = 0; i < COUNT; i++) {
+                if (n < 0 || (!(fds[i].revents & POLLNVAL) && is_for_writing(fds[i].fd)))
+                        return true;
+        }
+        return has_file_for_stdin(request);
 }
 
 static void call_and_forget(PyObject *result) {
@@ -271,8 +294,8 @@ ResultEnd execute_run(const Request *request, Report *report) {
         Py_CLEAR(exception);
         show_figures(&end, report);
         report_variables(request, &end, report);
-        call_and_forget(runtime_call_one(RUNTIME_FINISH,
-                                         may_have_open_files(request) ? Py_True : Py_False));
+        call_and_forget(
+                runtime_call_one(RUNTIME_FINISH, may_have_unwritten(request) ? Py_True : Py_False));
         /* Files that C code opened with fopen(); _exit() would lose what they hold back. */
         (void) fflush(NULL);
         report_switches(report);

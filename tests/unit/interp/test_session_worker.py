@@ -238,6 +238,16 @@ def test_a_stream_that_the_code_has_put_there_stays(worker):
     assert value_of(worker, "sys.stdout is None") is True
 
 
+def test_streams_are_looked_for_only_where_a_file_can_be_written_to(worker):
+    """That is a walk over all objects; and a library may keep files open that it reads."""
+    worker.run("import io\nflushed = []\nclass A(io.RawIOBase):\n    def flush(self): flushed.append(1)\na = A()\nopen('x', 'w').close()")
+    worker.run("flushed.clear()\nfile = open('x')")
+    worker.run("input()", stdin=b"x")
+    assert value_of(worker, "len(flushed)") == 0
+    worker.run("file = open('x', 'a')")
+    assert value_of(worker, "len(flushed)") == 1
+
+
 # ── Names bound for it ──
 
 def test_what_the_code_has_made_of_a_bound_name_stays(worker):
