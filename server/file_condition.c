@@ -50,8 +50,8 @@ bool etag_list_has(Slice list, const char *etag, bool weak_counts) {
 
 FileCondition file_condition_read(h2o_req_t *req) {
         FileCondition condition = {
-                .if_match = request_header(req, "if-match"),
-                .if_none_match = request_header(req, "if-none-match"),
+                .if_match = request_header_list(req, "if-match"),
+                .if_none_match = request_header_list(req, "if-none-match"),
         };
         Slice date = request_header(req, "if-unmodified-since");
         struct tm parts = {0};

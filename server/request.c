@@ -51,6 +51,20 @@ Slice request_header(h2o_req_t *req, const char *lower_case_name) {
                         req->headers.entries[index].value.len);
 }
 
+Slice request_header_list(h2o_req_t *req, const char *lower_case_name) {
+        size_t size = strlen(lower_case_name);
+        h2o_iovec_t list = {0};
+
+        for (ssize_t i = -1;
+             (i = h2o_find_header_by_str(&req->headers, lower_case_name, size, i)) >= 0;) {
+                h2o_iovec_t line = req->headers.entries[i].value;
+
+                list = list.base ? h2o_concat(&req->pool, list, h2o_iovec_init(", ", 2), line)
+                                 : line;
+        }
+        return slice_of(list.base, list.len);
+}
+
 static void note_dispose(void *data) {
         RequestNote *note = data;
 

@@ -32,6 +32,9 @@ void request_renew_answer(h2o_req_t *req);
 /* A header's value, or an empty slice. */
 Slice request_header(h2o_req_t *req, const char *lower_case_name);
 
+/* Likewise of one that is a list, which may come in several lines (RFC 9110, 5.3): all of them. */
+Slice request_header_list(h2o_req_t *req, const char *lower_case_name);
+
 /* The body, in memory or in a file; a file's descriptor is the caller's then. What is in memory
  * lives as long as the request. */
 Body request_take_body(h2o_req_t *req);

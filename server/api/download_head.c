@@ -68,7 +68,7 @@ static bool is_unchanged_since(Slice date, int64_t modified_s) {
 }
 
 static bool is_not_modified(h2o_req_t *req, const char *etag, int64_t modified_s) {
-        Slice wanted = request_header(req, "if-none-match");
+        Slice wanted = request_header_list(req, "if-none-match");
 
         if (wanted.size > 0)
                 return etag_list_has(wanted, etag, true);

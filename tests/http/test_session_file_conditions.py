@@ -4,6 +4,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from http_wire import Wire
 from session_files import execute, get, listing, put
 
 
@@ -29,6 +30,17 @@ def test_what_a_write_demands(server, session, size):
     assert answer.status == 204 and answer.headers["etag"] != seen
     assert get(server, session, "d/f").body == b"z" * size
     assert put(server, session, "g", content, **{"If-None-Match": seen, "If-Unmodified-Since": date}).status == 201
+
+
+def test_a_list_may_come_in_several_lines(server, session):
+    seen = put(server, session, "f", b"1").headers["etag"]
+    with Wire(server) as wire:
+        for headers, status in [(['If-None-Match: "x"', f"If-None-Match: {seen}"], 412), (['If-Match: "x"', 'If-Match: "y"'], 412),
+                                (['If-Match: "x"', f"If-Match: {seen}"], 204)]:
+            answer = wire.request("PUT", f"{session}/files/f", b"2", headers).answer()
+            assert answer.status == status, headers
+        seen = get(server, session, "f").headers["etag"]
+        assert wire.request("GET", f"{session}/files/f", None, ['If-None-Match: "x"', f"If-None-Match: {seen}"]).answer(True).status == 304
 
 
 def test_what_a_removal_demands(server, session):
