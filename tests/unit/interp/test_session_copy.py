@@ -8,9 +8,9 @@ import signal
 import pytest
 from confined import IS_ROOT, OF_CELL, UID
 from copies import Family
+from session_worker import await_go, end, value_of
 from supervisor import ALWAYS, LAYERS, RAISED, REHEARSE, RESULT_END, SECONDS, SESSION, Outcome, request
 from test_confine_landlock import ABI
-from test_session_worker import await_go, end, value_of
 
 pytestmark = pytest.mark.skipif(ABI < 1, reason="this kernel has no Landlock")
 TAKEN = ALWAYS | LAYERS["landlock"] | (LAYERS["uid"] if IS_ROOT else 0)

@@ -1,26 +1,13 @@
-"""A worker of a session: what one run leaves to the next, what it does not, and interrupts."""
+"""A worker of a session: what one run leaves to the next, and what it does not."""
 
 import os
 import select
 import signal
-import threading
 
 import pytest
+from session_worker import value_of, worker  # noqa: F401
 from supervisor import (BIND_ANALYSIS, BIND_JSON, BIND_PLOT, COMPLETED, DEFAULT_FLAGS, EXITED, NEW_PACKAGES, RAISED, READY, REHEARSE,
-                        RESULT_END, SESSION, Outcome, is_sanitized, request)
-
-
-@pytest.fixture
-def worker(zygote):
-    one = zygote.spawn(REHEARSE | SESSION)
-    yield one
-    one.end()
-
-
-def value_of(worker, code, **parts):
-    outcome = worker.run(code, **parts)
-    assert outcome.outcome == COMPLETED, outcome.error
-    return outcome.value and outcome.value.get("application/json", outcome.value["text/plain"])
+                        RESULT_END, SESSION, is_sanitized, request)
 
 
 # ── What stays ──
@@ -110,35 +97,6 @@ def test_packages_of_the_template_win(worker):
 
 # ── What does not stay ──
 
-def test_standard_input_is_of_one_run(worker):
-    assert value_of(worker, "input()", stdin=b"first\nrest\n") == "first"
-    assert value_of(worker, "import sys\nsys.stdin.read()") == ""
-    assert value_of(worker, "[input(), sys.stdin.read()]", stdin=b"second\nrest") == ["second", "rest"]
-    assert worker.run("input()").error["type"] == "EOFError"
-    worker.run("import io\nsys.stdin = io.StringIO('own\\n' * 9)")
-    assert value_of(worker, "input()", stdin=b"given") == "given"
-    assert value_of(worker, "input()") == "own"
-
-
-def test_exit_leaves_a_standard_input(worker):
-    """exit() closes sys.stdin."""
-    for stdin in (b"", b"given"):
-        assert worker.run("exit()", stdin=stdin).outcome == EXITED
-        assert value_of(worker, "import sys\n[sys.stdin.read(), sys.__stdin__.read()]") == ["", ""]
-        assert worker.run("input()").error["type"] == "EOFError"
-
-
-def test_standard_input_that_the_code_has_closed_is_there_again(worker):
-    """As open(0) does, when the file that it makes is let go."""
-    for number in range(3):
-        assert value_of(worker, "open(0).read()", stdin=b"given %d" % number) == f"given {number}"
-        assert value_of(worker, "open(0).read()") == ""
-    assert worker.run("input()").error["type"] == "EOFError"
-    assert value_of(worker, "f = open('own', 'w+')\nf.write('kept')") == 4
-    assert value_of(worker, "input()", stdin=b"given\n") == "given"
-    assert value_of(worker, "f.seek(0)\nf.read()") == "kept"
-
-
 def test_arguments_are_of_one_run(worker):
     code = "import sys\nsys.argv[1:]"
     assert value_of(worker, code, args=["a", "b"]) == ["a", "b"]
@@ -193,59 +151,6 @@ def test_a_large_request_is_let_go(worker):
     worker.run("#" + "x" * (32 << 20))
     worker.run("1")
     assert value_of(worker, code) < before + (16 << 10)
-
-
-# ── Standard output ──
-
-@pytest.mark.parametrize("code", ["sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')",
-                                  "sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding='utf-8')",
-                                  "sys.stdout = open(sys.stdout.fileno(), mode='w', encoding='utf-8', buffering=1)",
-                                  "sys.stdout = os.fdopen(1, 'w')",
-                                  "sys.stderr = open(2, 'w', closefd=False)"])
-def test_a_stream_that_each_run_wraps_anew_stays_open(worker, code):
-    """The wrapper before closes, when it is let go, what the new one writes to."""
-    worker.run("import io, os, sys")
-    for number in range(5):
-        outcome = worker.run(f"{code}\nprint({number})\nprint('é', file=sys.stderr)")
-        assert outcome.outcome == COMPLETED and (outcome.text, outcome.stderr) == (f"{number}\n", "é\n".encode()), outcome.error
-
-
-@pytest.mark.parametrize("code", ["sys.stdout.close()", "sys.stdout.detach()", "sys.stdout.buffer.close()",
-                                  "with open('log', 'w') as sys.stdout: print('there')",
-                                  "sys.stdout = io.StringIO()\nsys.stdout.close()"])
-def test_a_stream_that_a_run_has_closed_is_new_in_the_next(worker, code):
-    worker.run("import io, sys\n" + code)
-    assert worker.run("print('here')").text == "here\n"
-    assert worker.run("print('here', file=sys.__stdout__)").text == "here\n"
-
-
-@pytest.mark.parametrize("code", ["sys.stdout = io.TextIOWrapper(io.BytesIO())", "import os\nos.close(1)\nsys.stdout.close()",
-                                  "class A(io.RawIOBase):\n    def writable(self): return True\n"
-                                  "    def fileno(self): raise ValueError\n    def write(self, data): raise ValueError\n"
-                                  "sys.stdout = io.TextIOWrapper(A(), write_through=True)", "del sys.stdout, sys.__stdout__"])
-def test_streams_of_any_kind_keep_nothing_from_being_put_back(worker, code):
-    worker.run("import io, sys\n" + code, args=["a"], env={"A": "1"}, stdin=b"x")
-    assert value_of(worker, "import os\n[sys.argv[1:], os.environ.get('A'), sys.stdin.read()]") == [[], None, ""]
-
-
-def test_a_stream_that_the_code_has_put_there_stays(worker):
-    worker.run("import io, sys\nsys.stdout = own = io.StringIO()")
-    assert worker.run("print('kept')").text == ""
-    assert value_of(worker, "own.getvalue()") == "kept\n"
-    worker.run("import weakref\nsys.stdout = open('log', 'w')\nseen = weakref.ref(sys.stdout)\nprint('x')")
-    assert value_of(worker, "sys.stdout = sys.__stdout__\n[seen() is None, open('log').read()]") == [True, "x\n"]
-    worker.run("sys.stdout = None")
-    assert value_of(worker, "sys.stdout is None") is True
-
-
-def test_streams_are_looked_for_only_where_a_file_can_be_written_to(worker):
-    """That is a walk over all objects; and a library may keep files open that it reads."""
-    worker.run("import io\nflushed = []\nclass A(io.RawIOBase):\n    def flush(self): flushed.append(1)\na = A()\nopen('x', 'w').close()")
-    worker.run("flushed.clear()\nfile = open('x')")
-    worker.run("input()", stdin=b"x")
-    assert value_of(worker, "len(flushed)") == 0
-    worker.run("file = open('x', 'a')")
-    assert value_of(worker, "len(flushed)") == 1
 
 
 # ── Names bound for it ──
@@ -353,205 +258,6 @@ def test_processor_time_of_a_run_ends_the_process(worker):
     worker.send(request("while True: pass", cpu_seconds=1))
     assert worker.next_frame() is None
     assert worker.wait() in (-signal.SIGXCPU, -signal.SIGKILL)
-
-
-# ── Interrupts ──
-
-WAITS = {
-    "loop": "while True: pass",
-    "sleep": "import time\ntime.sleep(1000)",
-    "select": "import select, os\nr, w = os.pipe()\nselect.select([r], [], [])",
-    "poll": "import select, os\nr, w = os.pipe()\np = select.poll()\np.register(r)\np.poll()",
-    "read": "import os\nr, w = os.pipe()\nos.read(r, 1)",
-    "lock": "import threading\nl = threading.Lock()\nl.acquire()\nl.acquire()",
-    "event": "import threading\nthreading.Event().wait()",
-    "queue": "import queue\nqueue.Queue().get()",
-    "input": "import os\nr, w = os.pipe()\nos.dup2(r, 0)\ninput()",
-    "numpy": "import numpy\na = numpy.ones(9)\nwhile True: a = a + 1",
-    "comprehension": "[n for n in iter(int, 1)]",
-    "asyncio": "import asyncio\nasyncio.run(asyncio.sleep(1000))",
-    "thread joined": "import threading, time\nt = threading.Thread(target=time.sleep, args=(1000,), daemon=True)\nt.start()\nt.join()",
-    "beside a busy thread": "import threading\ndef busy():\n    while True: pass\n"
-                            "threading.Thread(target=busy, daemon=True).start()\nwhile True: pass",
-}
-
-
-def begin(worker, code, **parts):
-    """Starts it, and returns when its first line has been executed."""
-    worker.send(request("import os\nos.write(1, b'go')\n" + code, **parts))
-    await_go(worker)
-
-
-def await_go(worker):
-    os.set_blocking(worker.stdout_fd, True)
-    assert os.read(worker.stdout_fd, 2) == b"go"
-
-
-def end(worker):
-    outcome = Outcome()
-    while found := worker.next_frame(outcome):
-        outcome.add(*found)
-        if found[0] == RESULT_END:
-            return outcome
-    raise AssertionError("the worker ended")
-
-
-@pytest.mark.parametrize("name", WAITS)
-def test_interrupt(worker, name):
-    worker.run("x = 1")
-    begin(worker, WAITS[name])
-    for _ in range(50):  # those that wait are to be in their waiting
-        with open(f"/proc/{worker.pid}/stat") as file:
-            if file.read().rpartition(")")[2].split()[0] == "S":
-                break
-        select.select([], [], [], 0.001)
-    os.kill(worker.pid, signal.SIGINT)
-    outcome = end(worker)
-    assert outcome.outcome == RAISED and outcome.error["type"] == "KeyboardInterrupt"
-    assert outcome.line >= 2
-    assert value_of(worker, "x") == 1
-
-
-def test_an_interrupt_between_runs_hits_nothing(worker):
-    worker.run("x = 1")
-    for _ in range(3):
-        os.kill(worker.pid, signal.SIGINT)
-        assert value_of(worker, "[x for n in range(1000)][0]") == 1
-
-
-def test_an_interrupt_before_the_first_run_hits_nothing(worker):
-    os.kill(worker.pid, signal.SIGINT)
-    assert value_of(worker, "1") == 1
-
-
-def test_an_interrupt_of_a_run_that_has_been_read_is_its_own(worker):
-    """Sent before its first line, when the request has left the pipe but for the last frame."""
-    data = request("while True: pass")
-    worker.send(data[:-10])
-    for _ in range(1000):
-        if not pending(worker.request_fd):
-            break
-        select.select([], [], [], 0.001)
-    os.kill(worker.pid, signal.SIGINT)
-    worker.send(data[-10:])
-    assert end(worker).error["type"] == "KeyboardInterrupt"
-    assert value_of(worker, "1") == 1
-
-
-def pending(fd):
-    """Bytes that wait in a pipe, of which we have the end that is written to."""
-    import array
-    import fcntl
-    import termios
-    count = array.array("i", [0])
-    fcntl.ioctl(fd, termios.FIONREAD, count)
-    return count[0]
-
-
-def test_interrupts_at_any_time_leave_a_whole_session(worker):
-    """Whatever they hit: each run has its answer, and a run before which none was sent is as always."""
-    stop = threading.Event()
-
-    def interrupt():
-        while not stop.is_set():
-            os.kill(worker.pid, signal.SIGINT)
-            stop.wait(0.0003)
-    code = ("x = {'a': [1, 2.5, None]}\nclass A:\n    def __repr__(self): return 'A' * 99\n"
-            "print('text')\ndisplay(A())\nimport os, sys\nf = open('out', 'w')\nf.write('x')\n[A(), x]")
-    for round_number in range(4):
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        try:
-            for _ in range(40):
-                outcome = worker.run(code, stdin=b"abc", args=["1"], env={"GIVEN": "1"})
-                assert outcome.outcome == COMPLETED or outcome.error["type"] == "KeyboardInterrupt", outcome.error
-        finally:
-            stop.set()
-            thread.join()
-            stop.clear()
-        outcome = worker.run("import sys, os\nprint('p')\n[sys.argv[1:], os.environ.get('GIVEN'), sys.stdin.read()]")
-        assert outcome.outcome == COMPLETED, outcome.error
-        assert outcome.value["application/json"] == [[], None, ""] and outcome.text == "p\n"
-
-
-@pytest.mark.parametrize("code", ["class A:\n    def _repr_html_(self):\n        os.write(1, b'go')\n        while True: pass\nA()",
-                                  "class A:\n    def __repr__(self):\n        os.write(1, b'go')\n        while True: pass\nA()",
-                                  "class A:\n    def write(self, text): pass\n    def flush(self):\n        os.write(1, b'go')\n"
-                                  "        while True: pass\nsys.stdout = A()",
-                                  "class A(Exception):\n    def __str__(self):\n        os.write(1, b'go')\n"
-                                  "        while True: pass\nraise A"])
-def test_an_interrupt_after_the_last_line_leaves_an_answer(worker, code):
-    worker.run("import os, sys")
-    worker.send(request(code))
-    await_go(worker)
-    while True:
-        os.kill(worker.pid, signal.SIGINT)
-        if select.select([worker.result_fd], [], [], 0.2)[0]:
-            break
-    assert end(worker).outcome is not None
-    worker.run("sys.stdout = sys.__stdout__")
-    assert value_of(worker, "1") == 1
-
-
-ENDLESS = "\n        os.write(1, b'go')\n        while True: pass"
-
-
-def interrupted(worker, code, **parts):
-    """One interrupt, after which nothing but its end may come of the run."""
-    worker.send(request(code, **parts))
-    await_go(worker)
-    os.kill(worker.pid, signal.SIGINT)
-    outcome = end(worker)
-    assert outcome.outcome == RAISED and outcome.error["type"] == "KeyboardInterrupt"
-    assert value_of(worker, "len(passed)") == 0
-
-
-@pytest.mark.parametrize("method", ["__repr__(self)", "_repr_html_(self)", "_repr_mimebundle_(self)"])
-def test_an_interrupt_of_a_display_ends_the_run(worker, method):
-    worker.run(f"import os\npassed = []\nclass A:\n    def {method}:{ENDLESS}")
-    interrupted(worker, "display(A())\npassed.append(1)")
-    interrupted(worker, "A()")
-
-
-def test_an_interrupt_of_a_display_as_json_ends_the_run(worker):
-    worker.run(f"import os\npassed = []\nclass A(dict):\n    def items(self):{ENDLESS}")
-    interrupted(worker, "display(A())\npassed.append(1)")
-
-
-def test_an_interrupt_of_a_figure_ends_the_run(worker):
-    pytest.importorskip("matplotlib")
-    worker.run("import os, matplotlib.pyplot as plt\nfrom matplotlib.artist import Artist\npassed = []\n"
-               f"class A(Artist):\n    def draw(self, renderer):{ENDLESS}")
-    interrupted(worker, "plt.gca().add_artist(A())\nplt.show()\npassed.append(1)")
-    interrupted(worker, "plt.gca().add_artist(A())\ndisplay(plt.gcf())\npassed.append(1)")
-    interrupted(worker, "plt.gca().add_artist(A());")
-    assert worker.run("None").displays == []
-
-
-def test_an_interrupt_while_variables_are_written_is_told(worker):
-    worker.run(f"import os\npassed = []\nclass A(dict):\n    def items(self):{ENDLESS}\nclass B:\n    def __repr__(self):{ENDLESS}")
-    interrupted(worker, "a = A()", variables=["a"])
-    interrupted(worker, "b = B()", variables=["b"])
-
-
-def test_a_handler_of_the_code_stays_and_is_asked(worker):
-    worker.run("import signal, time\nhits = []\nsignal.signal(signal.SIGINT, lambda *a: hits.append(1))")
-    begin(worker, "while not hits: pass")
-    os.kill(worker.pid, signal.SIGINT)
-    assert end(worker).outcome == COMPLETED
-    os.kill(worker.pid, signal.SIGINT)
-    assert value_of(worker, "time.sleep(0.01)\nlen(hits)") == 1
-    worker.run("signal.signal(signal.SIGINT, signal.default_int_handler)")
-    begin(worker, "while True: pass")
-    os.kill(worker.pid, signal.SIGINT)
-    assert end(worker).error["type"] == "KeyboardInterrupt"
-
-
-def test_an_alarm_between_runs_ends_no_later_run(worker):
-    worker.run("import signal, time\nn = 0\ndef ring(*a):\n    global n\n    n += 1\n    raise ValueError\n"
-               "signal.signal(signal.SIGALRM, ring)\nsignal.setitimer(signal.ITIMER_REAL, 0.02)")
-    select.select([], [], [], 0.1)
-    assert value_of(worker, "n") == 1
 
 
 @pytest.mark.skipif(is_sanitized(), reason="AddressSanitizer has page faults of its own")
