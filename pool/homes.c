@@ -160,6 +160,37 @@ static int find_records(Home *home, Records *records) {
         return 0;
 }
 
+static bool ends_with(const char *name, const char *ending) {
+        size_t size = strlen(name), ending_size = strlen(ending);
+
+        return size > ending_size && strcmp(name + size - ending_size, ending) == 0;
+}
+
+/* What was just being written when a server was killed, and notebooks of members without a record:
+ * a copy that comes may get the number. */
+static void remove_stray_files(const Home *home, const Records *records) {
+        static const char cells[] = ".cells";
+        DIR *directory = tree_read(home->directory_fd);
+        const char *name;
+
+        while (directory && (name = tree_next_name(directory))) {
+                bool is_stray = ends_with(name, ".new");
+
+                if (ends_with(name, cells)) {
+                        char record[300];
+                        unsigned member;
+
+                        (void) snprintf(record, sizeof(record), "%.*s.session",
+                                        (int) (strlen(name) - strlen(cells)), name);
+                        is_stray = home_parse_record(record, &member) && !records->has[member];
+                }
+                if (is_stray)
+                        (void) unlinkat(home->directory_fd, name, 0);
+        }
+        if (directory)
+                (void) closedir(directory);
+}
+
 /* Moves away what belongs to no member with a record; of work/, packages/. */
 static int discard_strays(Homes *homes, const Home *home, const char *parent,
                           const Records *records) {
@@ -221,6 +252,8 @@ static int open_home(Homes *homes, const char *name, Home *ret_home) {
         r = find_records(&home, &records);
         if (r == 0 && home.n_members == 0)
                 r = -ENOENT;
+        if (r == 0)
+                remove_stray_files(&home, &records);
         if (r == 0)
                 r = discard_strays(homes, &home, "work", &records);
         if (r == 0)

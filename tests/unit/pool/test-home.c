@@ -204,6 +204,24 @@ static void test_the_next_server_finds_them(void **state) {
         assert_int_equal(homes_next(&homes, &position, &before), 0);
 }
 
+static void test_files_that_a_killed_server_has_left(void **state) {
+        static const char *const kept[] = {"0.session", "0.cells", "7.cell", ".cells", "x.cells"};
+        static const char *const gone[] = {"0.session.new", "0.cells.new", "7.cells.new",
+                                           "7.cells"};
+        uint64_t position = 0;
+
+        for (size_t i = 0; i < N_ELEMENTS(kept); i++)
+                file_make(home.directory_fd, kept[i]);
+        for (size_t i = 0; i < N_ELEMENTS(gone); i++)
+                file_make(home.directory_fd, gone[i]);
+        reopen();
+        assert_int_equal(homes_next(&homes, &position, &home), 1);
+        for (size_t i = 0; i < N_ELEMENTS(kept); i++)
+                assert_int_equal(faccessat(home.directory_fd, kept[i], F_OK, 0), 0);
+        for (size_t i = 0; i < N_ELEMENTS(gone); i++)
+                assert_true(faccessat(home.directory_fd, gone[i], F_OK, 0) < 0);
+}
+
 static void test_what_is_no_home_goes(void **state) {
         _autoclose_ int root_fd = folder_open_in(folder.fd, "sessions");
         uint64_t position = 0;
@@ -338,6 +356,7 @@ int main(void) {
                 home_test(test_an_emptied_member_is_new),
                 home_test(test_what_has_taken_a_members_place),
                 home_test(test_the_next_server_finds_them),
+                home_test(test_files_that_a_killed_server_has_left),
                 home_test(test_what_is_no_home_goes),
                 home_test(test_two_of_one_index),
                 homes_test(test_no_descriptor_is_left_open),
