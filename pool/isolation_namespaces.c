@@ -155,20 +155,26 @@ static int make_shared_namespace(Trial *trial) {
         return open_namespace(trial, "self", namespaces[trial->layer].name, &trial->fd);
 }
 
+/* Far longer than a trial lasts. */
+#define KEEPER_LIFE_S 60
+
 /* Its first process has to live for another one to be born there. CLONE_PARENT: the trial's child,
  * as keepers are the supervisor's. */
 static int make_pid_namespace(Trial *trial) {
         char number[16];
-
-        trial->keeper = (pid_t) syscall(
+        /* Not at once what others read: its own 0 would be written there, too, whenever it runs. */
+        pid_t keeper = (pid_t) syscall(
                 SYS_clone, CLONE_NEWPID | CLONE_PARENT | CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-        if (trial->keeper == 0) {
+
+        if (keeper == 0) {
                 (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-                for (;;)
-                        (void) pause();
+                /* Whoever has died before that call kills nobody. */
+                (void) sleep(KEEPER_LIFE_S);
+                _exit(0);
         }
-        if (attempt(trial, namespaces[trial->layer].making, trial->keeper) < 0)
+        if (attempt(trial, namespaces[trial->layer].making, keeper) < 0)
                 return -1;
+        trial->keeper = keeper;
         (void) snprintf(number, sizeof(number), "%d", trial->keeper);
         return open_namespace(trial, number, "pid", &trial->fd);
 }

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -12,6 +14,28 @@
 #include <sys/wait.h>
 
 #include "helpers.h"
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+/* Any: it goes on when its maker has long gone. */
+static bool first_of_a_pid_namespace_is_late;
+
+/* What the survey does with a system call of its own. */
+long __wrap_syscall(long number, ...) {
+        long of[6], r;
+        va_list arguments;
+
+        va_start(arguments, number);
+        for (size_t i = 0; i < N_ELEMENTS(of); i++)
+                of[i] = va_arg(arguments, long);
+        va_end(arguments);
+        r = __real_syscall(number, of[0], of[1], of[2], of[3], of[4], of[5]);
+        if (first_of_a_pid_namespace_is_late && number == SYS_clone && of[0] & CLONE_NEWPID &&
+            r == 0)
+                (void) usleep(500000);
+        return r;
+}
 
 static const IsolationConfig strict = {.mode = ISOLATION_STRICT, .worker_uid_base = 58000};
 
@@ -41,6 +65,22 @@ static void test_survey_leaves_no_trace(void **state) {
         assert_int_equal(prctl(PR_GET_DUMPABLE), 1);
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
         assert_int_equal(errno, ECHILD);
+}
+
+/* It wrote its own 0 over its number, as which nobody ended it; and it held the server's output. */
+static void test_a_late_first_process_of_a_pid_namespace_is_ended(void **state) {
+        IsolationSurvey survey;
+
+        assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+        first_of_a_pid_namespace_is_late = true;
+        assert_int_equal(isolation_survey(&strict, &survey), 0);
+        first_of_a_pid_namespace_is_late = false;
+        if (survey.layers[LAYER_PID_NAMESPACE].error != 0)
+                skip_because("no pid namespace can be made here");
+        /* It is late, and would still be there. */
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        assert_int_equal(errno, ECHILD);
+        assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
 }
 
 /* The server is not dumpable, which must not make it look as if less were to be had. */
@@ -98,6 +138,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_survey_finds_what_is_here),
                 cmocka_unit_test(test_survey_leaves_no_trace),
+                cmocka_unit_test(test_a_late_first_process_of_a_pid_namespace_is_ended),
                 cmocka_unit_test(test_survey_of_a_process_that_is_not_dumpable),
                 cmocka_unit_test(test_survey_sets_a_host_name),
         };
