@@ -17,11 +17,19 @@
 
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
+int __real_setns(int fd, int flags);
+int __wrap_setns(int fd, int flags);
+int __real_prctl(int option, ...);
+int __wrap_prctl(int option, ...);
 
-/* Any: it goes on when its maker has long gone. */
-static bool first_of_a_pid_namespace_is_late;
+/* In milliseconds: of the first process of a pid namespace, when it comes to run and when it binds
+ * its life to another's; of that one, when it enters. */
+static unsigned late_to_run, late_to_bind, late_to_enter;
 
-/* What the survey does with a system call of its own. */
+static void sleep_ms(unsigned ms) {
+        (void) usleep(ms * 1000);
+}
+
 long __wrap_syscall(long number, ...) {
         long of[6], r;
         va_list arguments;
@@ -31,10 +39,28 @@ long __wrap_syscall(long number, ...) {
                 of[i] = va_arg(arguments, long);
         va_end(arguments);
         r = __real_syscall(number, of[0], of[1], of[2], of[3], of[4], of[5]);
-        if (first_of_a_pid_namespace_is_late && number == SYS_clone && of[0] & CLONE_NEWPID &&
-            r == 0)
-                (void) usleep(500000);
+        if (number == SYS_clone && of[0] & CLONE_NEWPID && r == 0)
+                sleep_ms(late_to_run);
         return r;
+}
+
+int __wrap_setns(int fd, int flags) {
+        if (flags == CLONE_NEWPID)
+                sleep_ms(late_to_enter);
+        return __real_setns(fd, flags);
+}
+
+int __wrap_prctl(int option, ...) {
+        unsigned long of[4];
+        va_list arguments;
+
+        va_start(arguments, option);
+        for (size_t i = 0; i < N_ELEMENTS(of); i++)
+                of[i] = va_arg(arguments, unsigned long);
+        va_end(arguments);
+        if (option == PR_SET_PDEATHSIG && getpid() == 1)
+                sleep_ms(late_to_bind);
+        return __real_prctl(option, of[0], of[1], of[2], of[3]);
 }
 
 static const IsolationConfig strict = {.mode = ISOLATION_STRICT, .worker_uid_base = 58000};
@@ -72,12 +98,13 @@ static void test_a_late_first_process_of_a_pid_namespace_is_ended(void **state) 
         IsolationSurvey survey;
 
         assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-        first_of_a_pid_namespace_is_late = true;
+        late_to_run = 50;
+        late_to_enter = 200;
+        late_to_bind = 2000;
         assert_int_equal(isolation_survey(&strict, &survey), 0);
-        first_of_a_pid_namespace_is_late = false;
+        late_to_run = late_to_enter = late_to_bind = 0;
         if (survey.layers[LAYER_PID_NAMESPACE].error != 0)
                 skip_because("no pid namespace can be made here");
-        /* It is late, and would still be there. */
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
         assert_int_equal(errno, ECHILD);
         assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
