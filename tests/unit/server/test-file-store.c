@@ -63,15 +63,8 @@ static void test_put_gives_it_away(void **state) {
 static int put_where(const char *path, FileCondition condition) {
         Body body = body_in_memory(SLICE_LITERAL("x"));
 
-        last = (FilePut){.workspace_fd = scene.fd,
-                         .path = path,
-                         .uid = (uid_t) -1,
-                         .body = &body,
-                         .size = 1,
-                         .disk_bytes_max = PLENTY,
-                         .entries_max = 100000,
-                         .room = &room,
-                         .condition = condition};
+        last = put_of(path, &body);
+        last.condition = condition;
         return file_put(&last);
 }
 
@@ -107,15 +100,9 @@ static void test_conditions(void **state) {
 static int put_in_room(const char *path, uint64_t entries_max, bool is_short) {
         Body body = body_in_memory(SLICE_LITERAL("x"));
 
-        last = (FilePut){.workspace_fd = scene.fd,
-                         .path = path,
-                         .uid = (uid_t) -1,
-                         .body = &body,
-                         .size = 1,
-                         .disk_bytes_max = PLENTY,
-                         .entries_max = entries_max,
-                         .is_short = is_short,
-                         .room = &room};
+        last = put_of(path, &body);
+        last.entries_max = entries_max;
+        last.is_short = is_short;
         return file_put(&last);
 }
 

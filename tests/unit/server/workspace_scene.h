@@ -49,18 +49,24 @@ static inline int tear_down(void **state) {
 static FilePut last;
 static FileRoom room;
 
-static inline int put_body(const char *path, const Body *body, uint64_t disk_bytes_max) {
-        room.is_known = false;
-        last = (FilePut){
+/* Of the test's own user, in the room that is there; what a test varies it changes. */
+static inline FilePut put_of(const char *path, const Body *body) {
+        return (FilePut){
                 .workspace_fd = scene.fd,
                 .path = path,
                 .uid = (uid_t) -1,
                 .body = body,
                 .size = body->size,
-                .disk_bytes_max = disk_bytes_max,
+                .disk_bytes_max = PLENTY,
                 .entries_max = 100000,
                 .room = &room,
         };
+}
+
+static inline int put_body(const char *path, const Body *body, uint64_t disk_bytes_max) {
+        room.is_known = false;
+        last = put_of(path, body);
+        last.disk_bytes_max = disk_bytes_max;
         return file_put(&last);
 }
 
