@@ -52,10 +52,12 @@ def test_the_number_that_it_needs_is_enough(make_server):
 
 @contextmanager
 def descriptors_left(server, spare):
-    """Only so many more than it has now."""
+    """Only so many more than it has now. The limit is one on numbers, the lowest free one is taken first, and what the start has
+    closed has left some, how many is a matter of timing."""
     before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-    now = max(int(name) for name in os.listdir(f"/proc/{server.pid}/fd")) + 1
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (now + spare, before[1]))
+    taken = {int(name) for name in os.listdir(f"/proc/{server.pid}/fd")}
+    free = [number for number in range(max(taken) + spare + 2) if number not in taken]
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (free[spare], before[1]))
     try:
         yield
     finally:
