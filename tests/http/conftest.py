@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.gate import shut
+
 
 @pytest.fixture
 def folders():
@@ -13,6 +15,12 @@ def folders():
         for part in ("work", "state"):
             (top / part).mkdir()
         yield ["--work-directory", top / "work", "--state-directory", top / "state"]
+
+
+@pytest.fixture
+def gate():
+    with shut() as made:
+        yield made
 
 
 @pytest.fixture

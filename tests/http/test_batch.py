@@ -55,12 +55,14 @@ def test_many_more_runs_than_workers(server):
         assert (line["id"], line["result"]["stdout"]) == (i, f"{i * 2}\n")
 
 
-def test_answers_come_as_runs_end(server):
-    body = ndjson({"code": "import time; time.sleep(3)", "id": "slow"}, {"code": "1", "id": "quick"})
+def test_answers_come_as_runs_end(make_server, gate):
+    server = make_server("--imports", "", *gate.options)
+    body = ndjson({"code": gate.code, "id": "slow"}, {"code": "1", "id": "quick"})
     connection = server.client()
     connection.request("POST", "/v1/batch", body)
     answer = connection.getresponse()
     assert json.loads(answer.readline())["id"] == "quick"
+    gate.open()
     assert json.loads(answer.readline())["id"] == "slow"
     assert answer.readline() == b""
     connection.close()

@@ -48,9 +48,9 @@ def test_a_crash(server):
 
 @pytest.mark.parametrize("name", ["EXECUTION_TIMEOUT"])
 def test_the_timeout_of_the_environment(make_server, name):
-    server = make_server(env={name: "1"})
+    server = make_server(env={name: "2"})
     status, output = execute(server, "print('x', flush=True)\nwhile True: pass")
-    assert (status, output) == ("Error", "x\nExecution timed out after 1 seconds")
+    assert (status, output) == ("Error", "x\nExecution timed out after 2 seconds")
 
 
 def test_runs_know_nothing_of_one_another(server):

@@ -1,7 +1,6 @@
 """Start, drain, reload, end."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -9,10 +8,12 @@ import threading
 
 import pytest
 
+from harness import proc
+from harness.gate import waits_for
 from harness.hatchery import Hatchery, eventually
 from http_wire import BARE, Wire, descriptors, health, problem
 
-RUN = b'{"code": "import time; time.sleep(%s); print(7)"}'
+SLEEP = b'{"code": "import time; time.sleep(60)"}'
 
 
 def in_background(function):
@@ -29,12 +30,16 @@ def in_background(function):
     return value
 
 
-def start_run(server, seconds):
+def busy(server):
+    return health(server)["pool"]["counters"]["busy"]
+
+
+def start_run(server, body=SLEEP):
     """A connection on which a run is under way."""
-    before = health(server)["requests"]
+    before = busy(server)
     wire = Wire(server, timeout=60)
-    wire.request("POST", "/v1/execute", RUN % str(seconds).encode())
-    eventually(lambda: health(server)["requests"] >= before + 3, 10, "the request is with the server")
+    wire.request("POST", "/v1/execute", body)
+    eventually(lambda: busy(server) == before + 1, 10, "a worker has it")
     return wire
 
 
@@ -50,8 +55,8 @@ def test_ready_line_is_one_line_and_true(make_server):
 
 def test_while_it_starts(tmp_path):
     """It listens from the first moment on; it says that it is not ready, and a run waits."""
-    prelude = tmp_path / "prelude.py"
-    prelude.write_text("import time; time.sleep(1)")
+    prelude, opened = tmp_path / "prelude.py", tmp_path / "open"
+    prelude.write_text(waits_for(opened))
     server = Hatchery("--workers", "1", "--touched", "0", *BARE, "--prelude", prelude, start=False)
     try:
         started = in_background(server.start)
@@ -60,7 +65,10 @@ def test_while_it_starts(tmp_path):
         assert (answer.status, answer.json()) == (503, {"ready": False})
         answer = server.get("/health")
         assert (answer.status, answer.json()["status"]) == (503, "starting")
-        assert server.run("print(7)")["stdout"] == "7\n"
+        run = in_background(lambda: server.run("print(7)"))
+        eventually(lambda: health(server)["pool"]["counters"]["queued"] == 1, 10, "the run waits")
+        opened.touch()
+        assert run()["stdout"] == "7\n"
         started()
         assert server.get("/ready").status == 200
         assert health(server)["status"] == "healthy"
@@ -70,9 +78,9 @@ def test_while_it_starts(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_drain_finishes_what_is_under_way(make_server, number):
-    server = make_server(*BARE)
-    wires = [start_run(server, 1.5) for _ in range(3)]
+def test_drain_finishes_what_is_under_way(make_server, gate, number):
+    server = make_server(*BARE, *gate.options)
+    wires = [start_run(server, gate.run) for _ in range(3)]
     idle = Wire(server)
     assert idle.request().answer().status == 200
     server.process.send_signal(number)
@@ -80,6 +88,7 @@ def test_drain_finishes_what_is_under_way(make_server, number):
     assert idle.ended()
     eventually(lambda: refuses(server), 10, "nobody is accepted any more")
     assert server.is_alive()
+    gate.open()
     for wire in wires:
         answer = wire.answer()
         assert answer.status == 200
@@ -97,9 +106,9 @@ def refuses(server):
         return True
 
 
-def test_run_that_comes_while_draining_is_refused(make_server):
-    server = make_server(*BARE)
-    with start_run(server, 1.5) as wire, Wire(server) as late:
+def test_run_that_comes_while_draining_is_refused(make_server, gate):
+    server = make_server(*BARE, *gate.options)
+    with start_run(server, gate.run) as wire, Wire(server) as late:
         # Its request has begun, so the connection is kept; the run it asks for is new.
         late.send(b"POST /v1/execute HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n")
         eventually(lambda: health(server)["connections"] == 3, 10, "both are connected")
@@ -110,13 +119,14 @@ def test_run_that_comes_while_draining_is_refused(make_server):
         answer = late.send(b'{"code": "print(7)"}').answer()
         problem(answer, 503)
         assert answer.headers["connection"] == "close"
+        gate.open()
         assert wire.answer().json()["status"] == "ok"
     assert server.wait() == 0
 
 
 def test_drain_has_an_end(make_server):
     server = make_server(*BARE, "--drain-timeout-ms", "300")
-    with start_run(server, 60) as wire:
+    with start_run(server) as wire:
         server.process.send_signal(signal.SIGTERM)
         assert server.wait(15) == 1
         assert wire.answer() is None
@@ -125,7 +135,7 @@ def test_drain_has_an_end(make_server):
 
 def test_second_signal_ends_at_once(make_server):
     server = make_server(*BARE)
-    with start_run(server, 60) as wire:
+    with start_run(server) as wire:
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: refuses(server), 10, "it drains")
         assert server.is_alive()
@@ -135,26 +145,28 @@ def test_second_signal_ends_at_once(make_server):
     assert list(server.work.iterdir()) == []
 
 
-def test_drain_of_http2(make_server):
-    server = make_server(*BARE)
-    before = health(server)["requests"]
+def test_drain_of_http2(make_server, gate):
+    server = make_server(*BARE, *gate.options)
     process = subprocess.Popen(["curl", "-sS", "--http2-prior-knowledge", server.url + "/v1/execute", "-d",
-                                (RUN % b"1.5").decode()], stdout=subprocess.PIPE)
-    eventually(lambda: health(server)["connections"] >= 2 and health(server)["requests"] > before + 2, 10, "it runs")
+                                gate.run.decode()], stdout=subprocess.PIPE)
+    eventually(lambda: busy(server) == 1, 10, "it runs")
     server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: refuses(server), 10, "it drains")
+    gate.open()
     output, _ = process.communicate(timeout=30)
     assert json.loads(output)["status"] == "ok"
     assert server.wait() == 0
 
 
-def test_reload_starts_a_new_generation_and_loses_nothing(make_server):
-    server = make_server(*BARE)
+def test_reload_starts_a_new_generation_and_loses_nothing(make_server, gate):
+    server = make_server(*BARE, *gate.options)
     generation = health(server)["pool"]["templates"][0]["generation"]
-    with start_run(server, 1.5) as wire:
+    with start_run(server, gate.run) as wire:
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: health(server)["pool"]["templates"][0]["generation"] == generation + 1, 10, "a new generation")
         for i in range(20):
             assert server.run(f"print({i})")["stdout"] == f"{i}\n"
+        gate.open()
         assert wire.answer().json()["status"] == "ok"
     eventually(lambda: health(server)["status"] == "healthy", 10, "healthy")
 
@@ -171,10 +183,13 @@ def test_descriptors_are_closed_on_exec(make_server):
     with Wire(server) as wire:
         assert wire.request().answer().status == 200
         sockets = {target for target in descriptors(server).values() if target.startswith("socket:")}
+        looked = 0
         for pid in server.children():
-            for name in os.listdir(f"/proc/{pid}/fd"):
-                try:
-                    target = os.readlink(f"/proc/{pid}/fd/{name}")
-                except FileNotFoundError:
-                    continue
-                assert target not in sockets
+            try:
+                targets = proc.descriptors(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                # It has ended meanwhile.
+                continue
+            looked += 1
+            assert not sockets & set(targets)
+        assert looked >= 2

@@ -134,7 +134,7 @@ def certificate(tmp_path_factory):
 @pytest.fixture
 def tls_server(make_server, certificate):
     return make_server(*BARE, "--tls-certificate", certificate / "certificate.pem", "--tls-key",
-                       certificate / "key.pem", "--head-timeout-ms", "500", "--idle-timeout-ms", "500")
+                       certificate / "key.pem", "--head-timeout-ms", "1500", "--idle-timeout-ms", "1500")
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")  # which is why the server refuses it
