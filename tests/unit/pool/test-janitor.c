@@ -2,8 +2,8 @@
 
 #include "pool/janitor.h"
 
-#include <sched.h>
-#include <sys/wait.h>
+#include <pthread.h>
+#include <semaphore.h>
 
 #include "folders.h"
 
@@ -335,22 +335,54 @@ static void test_what_is_too_deep_to_count_is_too_much(void **state) {
         assert_true(measure() >= UINT64_MAX / 2);
 }
 
+/* What the thread removes, while a test looks: it waits when it is amid the trash, until the
+ * questions have been asked. */
+typedef struct Removals {
+        pthread_t asks;
+        sem_t is_amid, has_asked;
+        uint64_t results[3];
+        unsigned n, n_before_answer; /* 0: not answered yet */
+} Removals;
+
+#define AMID 1000
+
+static Removals *removals;
+
+/* The linker puts it in place of unlinkat() (--wrap). */
+int __real_unlinkat(int fd, const char *name, int flags);
+int __wrap_unlinkat(int fd, const char *name, int flags);
+
+int __wrap_unlinkat(int fd, const char *name, int flags) {
+        if (removals && !pthread_equal(removals->asks, pthread_self())) {
+                if (removals->n_before_answer == 0 &&
+                    __atomic_load_n(&removals->results[0], __ATOMIC_ACQUIRE) > 0)
+                        removals->n_before_answer = removals->n;
+                if (++removals->n == AMID) {
+                        (void) sem_post(&removals->is_amid);
+                        (void) sem_wait(&removals->has_asked);
+                }
+        }
+        return __real_unlinkat(fd, name, flags);
+}
+
 /* Limits are held by the answers: they do not come after a long trash. */
 static void test_a_question_amid_a_long_trash(void **state) {
-        _autoclose_ int wide_fd = make_wide(100000);
-        uint64_t results[3] = {0};
+        const unsigned n_files = 50000;
+        Removals seen = {.asks = pthread_self()};
 
+        assert_int_equal(close(make_wide(n_files)), 0);
+        assert_int_equal(sem_init(&seen.is_amid, 0, 0), 0);
+        assert_int_equal(sem_init(&seen.has_asked, 0, 0), 0);
+        removals = &seen;
         janitor_wake(janitor);
-        while (count_entries(wide_fd) == 100000)
-                ;
+        (void) sem_wait(&seen.is_amid);
         for (int i = 0; i < 3; i++)
-                janitor_measure_folder(janitor, folder.fd, &results[i]);
-        while (__atomic_load_n(&results[0], __ATOMIC_ACQUIRE) == 0)
-                (void) sched_yield();
-        /* One that is gone has not even "." and "..". */
-        assert_in_range(count_entries(wide_fd), 1, 100000);
+                janitor_measure_folder(janitor, folder.fd, &seen.results[i]);
+        (void) sem_post(&seen.has_asked);
         finish();
-        assert_true(results[1] > 0 && results[2] > 0);
+        removals = NULL;
+        assert_in_range(seen.n_before_answer, AMID, n_files - AMID);
+        assert_true(seen.results[1] > 0 && seen.results[2] > 0);
         assert_int_equal(count_entries(trash_fd), 0);
 }
 
