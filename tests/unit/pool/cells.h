@@ -129,6 +129,12 @@ static inline bool is_daemon(const char *pid) {
                memmem(text, sizeof(text), "sleep\00086429", 11);
 }
 
+/* Before the code above: the run goes on until its worker is sent this. */
+#define HEEDS_A_SIGNAL                                                                             \
+        "import signal\n"                                                                          \
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+#define AWAITS_IT "signal.sigwait([signal.SIGUSR1])\n"
+
 /* The daemon above. The same test may be under way elsewhere on this machine: ours is a child of a
  * worker, a keeper or, where there are no cells, of us. */
 static inline pid_t find_daemon(void) {
@@ -147,6 +153,14 @@ static inline pid_t find_daemon(void) {
                         found = pid;
         }
         (void) closedir(proc);
+        return found;
+}
+
+/* The pipe ends a moment before the kernel knows the new command line. */
+static inline pid_t await_daemon(void) {
+        pid_t found;
+
+        drive_until((found = find_daemon()) > 0);
         return found;
 }
 

@@ -141,5 +141,23 @@ static inline Session *make_used_session(const char *id) {
 
 #define WHAT_IS_LEFT "import os\nprint('x' in globals(), os.listdir())"
 
+/* In code of a session: waits until allow_to_go_on(). Time would tell neither that a run is still
+ * under way nor that it has ended. */
+#define WAITS "import os, time\nwhile not os.path.exists('go'): time.sleep(0.001)\n"
+
+static inline void allow_to_go_on(const Session *session) {
+        _autoclose_ int fd = openat(session_workspace_fd(session), "go",
+                                    O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+
+        assert_true(fd >= 0);
+}
+
+/* A run that ends at once, and what its thread does when it may go on. */
+#define IN_A_THREAD(code)                                                                          \
+        "import threading\n"                                                                       \
+        "def later():\n"                                                                           \
+        "    exec('''" WAITS code "''', globals())\n"                                              \
+        "threading.Thread(target=later, daemon=True).start()"
+
 /* For start_in(): it goes on until it is ended. */
 #define SLEEPS "print('1\\n', end='', flush=True)\nimport time\ntime.sleep(1000)"

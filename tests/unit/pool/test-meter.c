@@ -15,6 +15,10 @@
 
 #define MEGABYTES 24
 
+/* Linux 6.1 counts the pages of each thread by itself, later ones those of each core, and /proc
+ * need not tell of what has not been added up yet: some 64 pages for each. */
+#define UNTOLD_KB 1024
+
 static int orders[2], reports[2];
 static pid_t child;
 static Meter meter;
@@ -133,17 +137,18 @@ static void test_memory(void **state) {
 
         order('m');
         after = meter_memory(&meter);
-        assert_true(after.peak_kb >= MEGABYTES << 10);
-        assert_in_range(meter_growth_bytes(&meter, after), MEGABYTES << 20, (MEGABYTES + 8) << 20);
+        assert_true(after.peak_kb >= (MEGABYTES << 10) - UNTOLD_KB);
+        assert_in_range(meter_growth_bytes(&meter, after), (MEGABYTES << 20) - (UNTOLD_KB << 10),
+                        (MEGABYTES + 8) << 20);
 }
 
 static void test_memory_of_other_threads(void **state) {
         meter_baseline(&meter);
         order('t');
         order('m');
-        assert_in_range(meter_growth_bytes(&meter, meter_memory(&meter)), MEGABYTES << 20,
-                        (MEGABYTES + 8) << 20);
-        assert_true(meter_memory(&meter).peak_kb >= MEGABYTES << 10);
+        assert_in_range(meter_growth_bytes(&meter, meter_memory(&meter)),
+                        (MEGABYTES << 20) - (UNTOLD_KB << 10), (MEGABYTES + 8) << 20);
+        assert_true(meter_memory(&meter).peak_kb >= (MEGABYTES << 10) - UNTOLD_KB);
 }
 
 static void test_less_than_before_is_no_growth(void **state) {

@@ -12,8 +12,9 @@ static void test_a_daemon_is_gone_before_the_slot_is_empty(void **state) {
                 Watched watched = {0};
                 pid_t keeper = only_keeper();
 
-                start_run(&watched, LEAVES_A_DAEMON "time.sleep(0.1)");
-                assert_true(find_daemon() > 0);
+                start_run(&watched, HEEDS_A_SIGNAL LEAVES_A_DAEMON AWAITS_IT);
+                (void) await_daemon();
+                assert_int_equal(kill(only_worker(), SIGUSR1), 0);
                 finish(&watched);
                 assert_status(&watched, RUN_OK);
                 drive_until(is_empty());
@@ -31,14 +32,15 @@ static void test_a_killed_run_takes_its_daemon_with_it(void **state) {
         need_cells();
         allow_subprocesses();
         start_and_fill();
+        /* Of its own time: it has done all that before, however long it had to wait for a core. */
         request = request_of(LEAVES_A_DAEMON "open('kept.txt', 'w').write('x')\n"
-                                             "time.sleep(1000)");
-        request.limits.of[LIMIT_WALL_MS] = 1000;
+                                             "while True: pass");
+        request.limits.of[LIMIT_CPU_MS] = 500;
         request.collect = (Slice[]){slice_of_text("*.txt")};
         request.n_collect = 1;
         assert_int_equal(submit_request(&watched, &request), POOL_OK);
         finish(&watched);
-        assert_status(&watched, RUN_TIMEOUT);
+        assert_status(&watched, RUN_CPU_LIMIT);
         assert_string_equal(watched.out, "left\n");
         assert_int_equal(watched.n_files, 1);
         drive_until(is_empty());
@@ -175,11 +177,10 @@ static void test_a_cell_that_does_not_end(void **state) {
         allow_subprocesses();
         driver.template.workers = 2;
         start_and_fill();
-        start_run(&watched, LEAVES_A_DAEMON "time.sleep(0.5)");
-        stuck = find_daemon();
-        assert_true(stuck > 0);
+        start_run(&watched, LEAVES_A_DAEMON "time.sleep(1000)");
+        stuck = await_daemon();
         assert_int_equal(ptrace(PTRACE_SEIZE, stuck, NULL, NULL), 0);
-        finish(&watched);
+        pool_cancel(driver.pool, watched.run);
         drive_until(counters().quarantined == 1);
         check_it_works();
         /* It ends later: nothing comes of it. */

@@ -286,6 +286,8 @@ static void test_two_hundred_runs_leave_nothing(void **state) {
         start_and_fill();
         check_it_works();
         drive_until(is_filled());
+        /* The canary's keeper may take longer to end, and is watched by a descriptor until then. */
+        check_all_children(2 + 2 + 2);
         descriptors = count_open_descriptors();
         mounts = count_mounts();
         for (unsigned i = 0; i < 100; i++) {
@@ -300,7 +302,8 @@ static void test_two_hundred_runs_leave_nothing(void **state) {
         }
         /* The janitor closes what was held of cells that were thrown away, in its own time. */
         drive_until(is_filled() && count_open_descriptors() == descriptors);
-        assert_int_equal(count_mounts(), mounts);
+        /* Those of others that were copied go when their folder is removed (__detach_mounts()). */
+        assert_true(count_mounts() <= mounts);
         check_all_children(2 + 2 + 2);
 }
 

@@ -101,10 +101,9 @@ static void test_who_cannot_be_copied(void **state) {
         source = make_source();
         assert_int_equal(ask_for_copy(source, "source", &told), SESSION_E_EXISTS);
         assert_int_equal(info_of(source).state, SESSION_IDLE);
-        start_in(source, &watched,
-                 "print(1, flush=True)\nimport time\ntime.sleep(0.1)\n"
-                 "import os\nos._exit(0)");
+        start_in(source, &watched, "print(1, flush=True)\n" WAITS "os._exit(0)");
         assert_int_equal(ask_for_copy(source, "copy", &told), SESSION_E_BUSY);
+        allow_to_go_on(source);
         finish(&watched);
         assert_int_equal(ask_for_copy(source, "copy", &told), SESSION_E_LOST);
         assert_int_equal(told.calls, 0);

@@ -230,13 +230,11 @@ static void test_a_frame_between_runs_is_a_violation(void **state) {
         start_with_spares();
         session = make_session("a");
         say_in(session,
-               "import os, threading\n"
-               "def forge():\n"
-               "    for fd in range(3, 256):\n"
-               "        try: os.write(fd, b'\\5\\0\\0\\0\\0\\0\\0\\0')\n"
-               "        except OSError: pass\n"
-               "threading.Timer(0.1, forge).start()",
+               IN_A_THREAD("for fd in range(3, 256):\n"
+                           "    try: os.write(fd, bytes([5, 0, 0, 0, 0, 0, 0, 0]))\n"
+                           "    except OSError: pass"),
                "");
+        allow_to_go_on(session);
         drive_until(info_of(session).state == SESSION_LOST);
         say_in(session, "print(1)", "1\n");
 }
@@ -246,10 +244,8 @@ static void test_who_closes_the_channel_is_lost(void **state) {
 
         start_with_spares();
         session = make_session("a");
-        say_in(session,
-               "import os, threading\n"
-               "threading.Timer(0.1, lambda: os.closerange(3, 256)).start()",
-               "");
+        say_in(session, IN_A_THREAD("os.closerange(3, 256)"), "");
+        allow_to_go_on(session);
         drive_until(info_of(session).state == SESSION_LOST);
         say_in(session, "print(1)", "1\n");
 }

@@ -59,18 +59,26 @@ static void test_nothing_is_interrupted_when_nothing_runs(void **state) {
 
 static void test_who_does_not_listen_is_killed(void **state) {
         Watched watched = {0};
-        Told told = {0};
+        Told told = {0}, again = {0};
         Session *session;
 
         start_with_spares();
         session = make_used_session("a");
         start_in(session, &watched, sleeps_on);
-        assert_true(session_interrupt(session, 200, on_interrupted, &told));
+        assert_true(session_interrupt(session, 60000, on_interrupted, &told));
+        drive_until(watched.outputs > 1 || watched.done > 0);
+        assert_int_equal(watched.done, 0);
+        assert_int_equal(told.calls, 0);
+        /* Whoever has asked first is told that the second one goes on. */
+        assert_true(session_interrupt(session, 200, on_interrupted, &again));
+        assert_int_equal(told.calls, 1);
+        assert_false(told.was_lost);
         finish(&watched);
         assert_status(&watched, RUN_CANCELLED);
-        assert_string_equal(watched.out, "1\n2\n");
+        assert_int_equal(strncmp(watched.out, "1\n2\n", 4), 0);
         assert_int_equal(told.calls, 1);
-        assert_true(told.was_lost);
+        assert_int_equal(again.calls, 1);
+        assert_true(again.was_lost);
         assert_string_equal(watched.session.lost,
                             "a run was cancelled, and its process was killed");
         say_in(session, WHAT_IS_LEFT, "False ['f']\n");
@@ -130,7 +138,9 @@ static void test_a_timeout_kills_who_does_not_listen(void **state) {
         driver.config.interrupt_grace_ms = 100;
         start_with_spares();
         session = make_used_session("a");
-        request = request_of(sleeps_on);
+        /* Whenever it comes: the time may be over before the run is at what it does not leave. */
+        say_in(session, "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN) and None", "");
+        request = request_of(SLEEPS);
         request.limits.of[LIMIT_WALL_MS] = 100;
         request.interrupt_first = true;
         assert_int_equal(submit_request_in(session, &watched, &request), POOL_OK);
@@ -169,7 +179,7 @@ static void test_each_limit_loses_the_process(void **state) {
                  "the run took longer than it may (wall_ms), and its process was killed"},
                 {"while True: pass", LIMIT_CPU_MS, 100, RUN_CPU_LIMIT,
                  "the run used more processor time than it may (cpu_ms)"},
-                {"y = []\nwhile True: y.append(bytearray(1 << 20))", LIMIT_MEMORY_MB, 50,
+                {"y = bytearray(100 << 20)\nimport time; time.sleep(1000)", LIMIT_MEMORY_MB, 50,
                  RUN_MEMORY_LIMIT, "the run used more memory than it may (memory_mb)"},
                 {"while True: print('x' * 1000)", LIMIT_OUTPUT_BYTES, 5000, RUN_OUTPUT_LIMIT,
                  "the run wrote more output than it may (output_bytes)"},
@@ -297,12 +307,8 @@ static void test_threads_between_runs_are_looked_at(void **state) {
         options.life_cpu_ms = 300;
         start_with_spares();
         assert_int_equal(session_create(driver.pool, &options, &session), POOL_OK);
-        say_in(session,
-               "import threading\n"
-               "def burn():\n"
-               "    while True: pass\n"
-               "threading.Thread(target=burn, daemon=True).start()",
-               "");
+        say_in(session, IN_A_THREAD("while True: pass"), "");
+        allow_to_go_on(session);
         drive_until(info_of(session).state == SESSION_LOST);
         assert_string_equal(info_of(session).lost,
                             "its process used more processor time than a session may");

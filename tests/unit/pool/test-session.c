@@ -81,33 +81,28 @@ static void test_the_queue_of_a_session_is_bounded(void **state) {
 
         start_with_spares();
         session = make_session("a");
-        start_in(session, &watched[0], "print(1, flush=True)\nimport time\ntime.sleep(0.1)");
+        start_in(session, &watched[0], "print(1, flush=True)\n" WAITS);
         for (size_t i = 1; i < 4; i++)
                 submit_in(session, &watched[i], "print(1)");
         request = request_of("print(1)");
         assert_int_equal(submit_request_in(session, &watched[4], &request), SESSION_E_QUEUE_FULL);
+        allow_to_go_on(session);
         for (size_t i = 0; i < 4; i++)
                 finish(&watched[i]);
         assert_int_equal(watched[4].done, 0);
 }
 
 static void test_output_between_runs_is_dropped(void **state) {
-        _autoclose_ int go = -1;
         Session *session;
 
         start_with_spares();
         session = make_session("a");
         say_in(session,
-               "import threading, os, time\n"
-               "def late():\n"
-               "    while not os.path.exists('go'): time.sleep(0.001)\n"
-               "    os.write(1, b'late')\n"
-               "    os.write(2, b'late')\n"
-               "    os.mkdir('gone')\n"
-               "threading.Thread(target=late, daemon=True).start()\n",
+               IN_A_THREAD("os.write(1, b'late')\n"
+                           "os.write(2, b'late')\n"
+                           "os.mkdir('gone')\n"),
                "");
-        go = openat(session_workspace_fd(session), "go", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-        assert_true(go >= 0);
+        allow_to_go_on(session);
         while (faccessat(session_workspace_fd(session), "gone", F_OK, 0) < 0)
                 drive_for(5);
         say_in(session, "print('heard')", "heard\n");
@@ -161,10 +156,10 @@ static void test_runs_that_wait_go_on_in_a_new_process(void **state) {
 
         start_with_spares();
         session = make_session("a");
-        start_in(session, &watched[0],
-                 "print(1, flush=True)\nimport time, os\ntime.sleep(0.1)\nos._exit(0)");
+        start_in(session, &watched[0], "print(1, flush=True)\n" WAITS "os._exit(0)");
         submit_in(session, &watched[1], "y = 2");
         submit_in(session, &watched[2], "print(y)");
+        allow_to_go_on(session);
         for (size_t i = 0; i < N_ELEMENTS(watched); i++)
                 finish(&watched[i]);
         assert_non_null(watched[0].session.lost);
@@ -203,10 +198,11 @@ static void test_a_cancelled_run_that_waits_is_taken_out(void **state) {
 
         start_with_spares();
         session = make_session("a");
-        start_in(session, &watched[0], "print(1, flush=True)\nimport time\ntime.sleep(0.1)");
+        start_in(session, &watched[0], "print(1, flush=True)\n" WAITS);
         submit_in(session, &watched[1], "print(2)");
         submit_in(session, &watched[2], "print(3)");
         pool_cancel(driver.pool, watched[1].run);
+        allow_to_go_on(session);
         finish(&watched[0]);
         finish(&watched[2]);
         assert_string_equal(watched[2].out, "3\n");
