@@ -52,6 +52,23 @@ print("after")
 """
 
 
+def held(mark):
+    """The same, which goes on when it is told to: see let_go()."""
+    return f"""
+import ctypes, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+print("before", flush=True)
+ctypes.CDLL(None).prctl(15, b"{mark}")
+signal.sigwait([signal.SIGUSR1])
+print("after")
+"""
+
+
+def let_go(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGUSR1)
+
+
 def marked_pids(server, mark):
     found = []
     for pid in server.children():
@@ -63,11 +80,20 @@ def marked_pids(server, mark):
     return found
 
 
-def start_marked(server, count, seconds, mark="busy"):
-    """So many runs under way, and the processes that run them."""
-    under = [Under(server, marked(mark, seconds)) for _ in range(count)]
+def start(server, count, code, mark):
+    under = [Under(server, code) for _ in range(count)]
     pids = eventually(lambda: len(marked_pids(server, mark)) == count and marked_pids(server, mark), 20, "the runs began")
     return under, pids
+
+
+def start_marked(server, count, seconds, mark="busy"):
+    """So many runs under way, and the processes that run them."""
+    return start(server, count, marked(mark, seconds), mark)
+
+
+def start_held(server, count, mark="held"):
+    """The same, for as long as the test wants: until let_go() of the processes."""
+    return start(server, count, held(mark), mark)
 
 
 def idle_pids(server):
@@ -92,10 +118,18 @@ def keepers(server):
     return [pid for pid in server.makers_and_keepers() if pid not in makers(server)]
 
 
+def kill(pid):
+    """Some may be at their end by themselves, and then they have been waited for at any moment."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
 def kill_and_wait(pids):
     """Until they are dead: a process that is only about to die may still take a run, which then says that it was killed."""
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     eventually(lambda: all(proc.state(pid) in (None, "Z", "X") for pid in pids), 10, "they are dead")
 
 

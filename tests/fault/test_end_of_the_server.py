@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from faults import BARE, Under, gone, nothing_lost, start_marked
+from faults import BARE, Under, gone, let_go, nothing_lost, start_held, start_marked
 from harness import proc
 from harness.aftermath import at_rest
 from harness.hatchery import SMALL_POOL, Hatchery, eventually
@@ -66,8 +66,11 @@ def test_programs_of_runs_end_too(start):
     """Where runs may start programs, those are nobody's children once the server is dead."""
     server = start("--subprocesses", "--max-processes", "8", "--drain-timeout-ms", "300")
     at_rest(server)
-    one = Under(server, "import os, time\nfor _ in range(3):\n    if os.fork() == 0: break\ntime.sleep(60)", limits={"processes": 8})
-    eventually(lambda: len(proc.descendants(server.pid)) >= 8, 10, "the programs run")
+    # The name of a process is its children's, too.
+    one = Under(server, "import ctypes, os, time\nctypes.CDLL(None).prctl(15, b'program')\nfor _ in range(3):\n"
+                        "    if os.fork() == 0: break\ntime.sleep(60)", limits={"processes": 8})
+    eventually(lambda: sum(proc.status_field(pid, "Name") == "program" for pid in proc.descendants(server.pid)) == 4, 10,
+               "the programs run")
     processes = proc.descendants(server.pid)
     server.process.send_signal(signal.SIGTERM)
     assert server.wait() == 1
@@ -128,13 +131,23 @@ def test_two_servers_in_one_work_directory(start):
         second.close()
 
 
+def is_refused(server):
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_sigterm_finishes_what_runs_and_refuses_what_comes(start):
     server = start()
     at_rest(server)
-    under, _ = start_marked(server, 4, 1)
+    under, pids = start_held(server, 4)
     waiting = [Under(server, f"print({number})") for number in range(4)]
     eventually(lambda: server.health()["pool"]["templates"][0]["queued"] == 4, 10, "four wait")
     server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: is_refused(server), 10, "who comes is refused")
+    let_go(pids)
     assert [one.result()["stdout"] for one in under] == ["before\nafter\n"] * 4
     # Those were accepted, so they are run.
     assert [one.result()["stdout"] for one in waiting] == [f"{number}\n" for number in range(4)]

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from faults import BARE, Under, idle_pids, keepers, kill_and_wait, kill_zygote, makers, nothing_lost, replaced, start_marked
+from faults import BARE, Under, idle_pids, keepers, kill, kill_and_wait, kill_zygote, let_go, makers, nothing_lost, replaced, \
+    start_held, start_marked
 from harness import proc
 from harness.aftermath import at_rest, counters, template, unharmed
 from harness.hatchery import eventually
@@ -34,8 +35,9 @@ def test_every_busy_worker_at_once(server):
 
 
 def test_an_idle_worker(server):
-    with unharmed(server):
-        kill_and_wait([random.choice(idle_pids(server))])
+    with unharmed(server) as neighbour:
+        with neighbour.between:
+            kill_and_wait([random.choice(idle_pids(server))])
         for number in range(8):
             assert server.run(f"print({number})")["stdout"] == f"{number}\n"
 
@@ -51,16 +53,19 @@ def test_every_idle_worker_at_once(server):
 
 def test_an_idle_worker_that_hangs(server):
     """It is given a run and says nothing: the run's own clock ends it, and the slot is filled again."""
-    with unharmed(server):
-        pids = idle_pids(server)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+    with unharmed(server) as neighbour:
+        with neighbour.between:
+            pids = idle_pids(server)
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            # One that is only about to stop may still take a request.
+            eventually(lambda: all(proc.state(pid) == "T" for pid in pids), 10, "they have stopped")
         run = server.run("print(1)", limits={"wall_ms": 300})
         # One that is just coming up may take it instead.
         assert run["status"] in ("timeout", "ok")
         for pid in pids:
             if pid in server.children():
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
 
 
 def test_a_storm_of_kills(server):
@@ -123,10 +128,12 @@ def test_a_maker_of_cells_under_load(make_server):
     at_rest(server)
     if not makers(server):
         pytest.skip("no cells here")
-    under, _ = start_marked(server, 4, 1.5)
+    under, pids = start_held(server, 4)
     before = template(server)
     os.kill(makers(server)[0], signal.SIGKILL)
     waiting = [Under(server, f"print({n})") for n in range(12)]
+    eventually(lambda: template(server)["queued"] == 12, 10, "all wait")
+    let_go(pids)
     assert [one.result()["stdout"] for one in under] == ["before\nafter\n"] * 4
     assert [one.result()["stdout"] for one in waiting] == [f"{n}\n" for n in range(12)]
     now = replaced(server, before)
@@ -156,9 +163,11 @@ def test_a_zygote_under_load(make_server, number):
     """Runs in flight are the supervisor's children: they go on; those that wait are served by the next one."""
     server = make_server(*BARE)
     at_rest(server)
-    under, pids = start_marked(server, 4, 1.5)
+    under, pids = start_held(server, 4)
     before = kill_zygote(server, number)
     waiting = [Under(server, f"print({n})") for n in range(12)]
+    eventually(lambda: template(server)["queued"] == 12, 10, "all wait")
+    let_go(pids)
     assert [one.result()["stdout"] for one in under] == ["before\nafter\n"] * 4
     assert [one.result()["stdout"] for one in waiting] == [f"{n}\n" for n in range(12)]
     now = replaced(server, before)

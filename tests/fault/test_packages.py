@@ -1,11 +1,11 @@
 """Packages when the disk of the state directory is full, when pip's process is killed, and when the server is."""
 
 import os
-import signal
 import threading
 
 import pytest
 
+from faults import kill
 from harness import proc
 from harness.hatchery import SMALL_POOL, Hatchery, eventually
 from harness.small_disk import small_disk
@@ -62,7 +62,7 @@ def test_the_disk_is_full(index):
 
 
 def test_pip_is_killed(make_server, index):
-    index.slow = 1
+    index.slow = 100  # until the test says otherwise
     server = make_server("--package-index", index.url)
     session = new_session(server)
     answers = []
@@ -70,7 +70,7 @@ def test_pip_is_killed(make_server, index):
     thread.start()
     eventually(lambda: index.requests, 20, "pip asks the index")
     for pid in installers(server):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     thread.join(30)
     assert answers[0].status == 503, answers
     assert "ended before" in answers[0].json()["detail"]
@@ -80,7 +80,7 @@ def test_pip_is_killed(make_server, index):
 
 
 def test_the_server_is_killed_meanwhile(index):
-    index.slow = 1
+    index.slow = 100  # until the test says otherwise
     server = Hatchery(*SMALL_POOL, "--package-index", index.url)
     try:
         session = new_session(server)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from faults import BARE, Under, marked, marked_pids, nothing_lost
+from faults import BARE, Under, let_go, marked, marked_pids, nothing_lost, start_held
 from harness import proc
 from harness.aftermath import at_rest, counters, template, unharmed
 from harness.hatchery import eventually
@@ -103,12 +103,20 @@ def test_two_hundred_that_never_finish_are_ended(make_server):
 def test_too_many_connections_are_told_so(make_server):
     server = make_server(*BARE, "--connections", "20")
     at_rest(server)
-    crowd = [server.connect() for _ in range(30)]
+    # One that stays, and asks: those of the looks before are the server's for a moment longer.
+    kept = server.client()
+
+    def connections():
+        kept.request("GET", "/health")
+        return json.loads(kept.getresponse().read())["connections"]
+
+    eventually(lambda: connections() == 1, 10, "all others are gone")
+    crowd = [server.connect() for _ in range(29)]
     refused = eventually(lambda: len(select.select(crowd, [], [], 0)[0]) >= 10 and select.select(crowd, [], [], 0)[0], 10,
                          "ten are told")
     assert len(refused) == 10
     assert all(connection.recv(1000).startswith(b"HTTP/1.1 503 ") for connection in refused)
-    for connection in crowd:
+    for connection in [*crowd, kept]:
         connection.close()
     eventually(lambda: Under(server, "print(7)").answer().status == 200, 10, "there is room again")
 
@@ -137,9 +145,10 @@ def test_the_queue_is_full(make_server):
     """More than may wait are refused at once, and told when to come again; the others are served."""
     server = make_server(*BARE, "--queue", "5", "--workers", "2")
     at_rest(server)
-    under = [Under(server, marked("busy", 1.5)) for _ in range(2)]
-    eventually(lambda: len(marked_pids(server, "busy")) == 2, 10, "both run")
+    under, pids = start_held(server, 2)
     many = [Under(server, f"print({number})") for number in range(20)]
+    eventually(lambda: sum(one.response is not None for one in many) == 15, 20, "fifteen are refused")
+    let_go(pids)
     answers = [one.answer() for one in many]
     assert sorted({answer.status for answer in answers}) == [200, 503]
     assert sum(answer.status == 200 for answer in answers) == 5

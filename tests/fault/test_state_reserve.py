@@ -71,13 +71,14 @@ def test_what_an_earlier_server_has_left(short_of_disk):
 
 NAMED = "file = open('file', 'wb', 0)\n"
 NAMELESS = "import os\nfile = open('file', 'wb', 0)\nos.unlink('file')\n"
+# By twice of what must be missing between two looks, so that one of them sees enough, however slowly it comes to the next.
 WRITE = """
 import time
-block = b"x" * (1 << 20)
+block = b"x" * (8 << 20)
 def fill():
     while True:
         file.write(block)
-        time.sleep(.01)
+        time.sleep(.25)
 """
 IN_A_THREAD = "import threading; threading.Thread(target=fill, daemon=True).start()"
 
@@ -85,6 +86,8 @@ IN_A_THREAD = "import threading; threading.Thread(target=fill, daemon=True).star
 @pytest.mark.parametrize("short_of_disk, files", [((), NAMED), ((), NAMELESS), (BLIND, NAMED), (BLIND, NAMELESS)],
                          ids=["named", "nameless", "named, blind", "nameless, blind"], indirect=["short_of_disk"])
 def test_who_goes_on_writing(short_of_disk, files):
+    # So that it is soon short, though it is filled slowly: the server has seconds until it would be full.
+    (short_of_disk.state / "ballast").write_bytes(b"x" * ((SIZE_MB - RESERVE_MB - 48) << 20))
     with OwnSession(short_of_disk) as session, OwnSession(short_of_disk) as bystander:
         bystander.ok("x = 7")
         session.ok(WRITE + files)
@@ -92,6 +95,8 @@ def test_who_goes_on_writing(short_of_disk, files):
         assert run["status"] == "output_limit" and "state-reserve-mb" in run["session"]["lost"], run
         removed = short_of_disk.request("DELETE", session.path + "/files/file")
         assert removed.status == (204 if files is NAMED else 404), removed
+        # While the disk is short, a run that begins to write is ended, too.
+        eventually(lambda: "has room again" in short_of_disk.log(), 10, "the log says so")
         # The same between runs.
         session.ok(WRITE + files + IN_A_THREAD)
         eventually(lambda: session.inspect()["state"] == "lost", 30, "it is ended")

@@ -85,6 +85,7 @@ def test_a_program_that(make_server, switch, text):
     late = Under(server, "print(7)")
     eventually(lambda: server.get("/health").status == 200, 30, "healthy again")
     assert template(server)["failure"] is None
+    at_rest(server)
     if late.answer().status == 503:
         late = Under(server, "print(7)")
     assert late.result()["stdout"] == "7\n"
@@ -102,6 +103,7 @@ def test_a_program_that_is_missing(make_server, switch):
     assert refused(Under(server, "1").answer())
     switch.turn(PYTHON)
     eventually(lambda: server.get("/health").status == 200, 30, "healthy again")
+    at_rest(server)  # a run may not wait for long here
     assert server.run("print(7)")["stdout"] == "7\n"
     at_rest(server)
 
@@ -115,6 +117,7 @@ def test_a_program_that_hangs(make_server, switch):
     assert "in time" in failure
     switch.turn(PYTHON)
     eventually(lambda: server.get("/health").status == 200, 30, "healthy again")
+    at_rest(server)  # a run may not wait for long here
     assert server.run("print(7)")["stdout"] == "7\n"
     at_rest(server)
 

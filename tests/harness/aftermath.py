@@ -79,21 +79,22 @@ def at_rest(server, seconds=20):
 
 
 class Witness(threading.Thread):
-    """Runs one small program after the other, and keeps what was wrong."""
+    """Runs one small program after the other, and keeps what was wrong. Who holds `between` knows that none of them runs."""
 
     def __init__(self, server):
         super().__init__(daemon=True)
         self.server = server
-        self.over = threading.Event()
+        self.over, self.between = threading.Event(), threading.Lock()
         self.runs, self.problems = 0, []
 
     def run(self):
         try:
             connection = self.server.client()
             while not (self.over.is_set() and self.runs):
-                connection.request("POST", "/v1/execute", json.dumps(WITNESS))
-                answer = connection.getresponse()
-                body = strict_json(answer.read())
+                with self.between:
+                    connection.request("POST", "/v1/execute", json.dumps(WITNESS))
+                    answer = connection.getresponse()
+                    body = strict_json(answer.read())
                 self.runs += 1
                 if answer.status != 200 or (body["status"], body["stdout"]) != ("ok", WITNESS_SAYS):
                     self.problems.append(f"{answer.status} {body}")
@@ -153,11 +154,14 @@ def left_on_the_host(server, uid_base):
     ids, found = ids_of_runs(server, uid_base), set()
     for folder in ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock"):
         try:
-            with os.scandir(folder) as entries:
-                found |= {entry.path for entry in entries if not entry.name.startswith(OURS) and
-                          entry.stat(follow_symlinks=False).st_uid in ids}
+            names = os.listdir(folder)
         except OSError:
-            pass
+            continue
+        for path in (os.path.join(folder, name) for name in names if not name.startswith(OURS)):
+            try:
+                found |= {path} if os.lstat(path).st_uid in ids else set()
+            except OSError:  # somebody's, and gone meanwhile
+                pass
     for kind in ("shm", "msg", "sem"):
         rows = [line.split() for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()]
         columns = {name: i for i, name in enumerate(rows[0])}
@@ -169,8 +173,9 @@ def left_on_the_host(server, uid_base):
 
 def control_groups(server):
     """The server's own, and those of its slots. A slot of sessions gets one when it is used, and keeps it."""
-    own = Path("/sys/fs/cgroup").glob(f"**/hatchery-{server.pid}")
-    return {str(path) for top in own for path in top.rglob("*") if path.is_dir()}
+    # Not Path.glob(): others come and go on the same machine, and it raises when one does that it has just seen.
+    own = f"/hatchery-{server.pid}/"
+    return {path for path, _, _ in os.walk("/sys/fs/cgroup") if own in path}
 
 
 def groups_opened_twice(server):
@@ -183,7 +188,7 @@ def groups_opened_twice(server):
 @contextmanager
 def unharmed(server, uid_base=0, baseline=None, witness=True):
     """baseline: what the server held when it was new, so that small leaks add up over many tests. witness: off where the
-    test kills workers without asking whose they are."""
+    test kills workers without asking whose they are. Yields it."""
     baseline = baseline or at_rest(server)
     pid, zygote = server.pid, template(server)
     before, littered, groups = counters(server), left_on_the_host(server, uid_base), control_groups(server)
@@ -191,7 +196,7 @@ def unharmed(server, uid_base=0, baseline=None, witness=True):
     if neighbour:
         neighbour.start()
     try:
-        yield
+        yield neighbour
     finally:
         if neighbour:
             neighbour.over.set()

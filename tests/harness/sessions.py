@@ -85,8 +85,11 @@ class Session:
     def folder(self):
         """Its workspace, from outside; of a session that is no copy."""
         for record in (self.server.state / "sessions").glob("*/0.session"):
-            if self.id in record.read_text().split():
-                return record.parent / "work" / "0"
+            try:
+                if self.id in record.read_text().split():
+                    return record.parent / "work" / "0"
+            except FileNotFoundError:  # of one that is being removed
+                pass
         raise AssertionError(f"there is no home of {self.id}")
 
 
