@@ -67,16 +67,18 @@ def test_a_tiny_run_finds_its_pages(make_server):
 
 
 class Strace:
-    """Traces one process, not its children, from the time it is attached until it is told to stop. On a busy machine the call
-    that the process waits in meanwhile may not be seen; all that it does after that is."""
+    """Traces one process that waits in a system call, not its children, until it is told to stop. The call that it waits in
+    is written when it goes on waiting, and from then on nothing is missed."""
 
     def __init__(self, pid, path):
         self.path = path
-        # It says so once the process has been told to stop: /proc names the tracer before that, when calls still go unseen.
-        self.process = subprocess.Popen(["strace", "--quiet=exit", "-p", str(pid), "-o", str(path)], stderr=subprocess.PIPE,
-                                        text=True)
-        said = self.process.stderr.readline()
-        assert said == f"strace: Process {pid} attached\n", said
+        self.process = subprocess.Popen(["strace", "-qq", "-p", str(pid), "-o", str(path)], stderr=subprocess.PIPE)
+        # /proc names the tracer before that, when calls still go unseen.
+        eventually(lambda: path.exists() and path.stat().st_size > 0, 30, "strace traces")
+
+    def whole_lines(self):
+        """What has been written so far, without a line that is being written."""
+        return [line for line in self.path.read_text().splitlines(True) if line.endswith("\n")]
 
     def stop(self):
         if self.process.poll() is None:
@@ -90,23 +92,41 @@ def test_the_calls_of_a_worker(make_server, tmp_path):
     server = make_server("--workers", "1", "--touched", "0")
     trace = Strace(idle_worker(server), tmp_path / "trace")
     assert server.post("/v1/execute", TINY).json()["status"] == "ok"
-    lines = [line for line in trace.stop() if not line.startswith("+++")]
+    lines = trace.stop()
     # From the read that brings the request to the last frame; then it waits for its end.
-    if not lines[0].startswith("read("):
-        lines.insert(0, "read(")
+    begin = next(i for i, line in enumerate(lines) if line.startswith("read("))
     end = max(i for i, line in enumerate(lines) if line.startswith("write("))
-    assert end + 1 <= WORKER_CALLS_MAX, "\n".join(lines[:end + 1])
+    assert 2 < end + 1 - begin <= WORKER_CALLS_MAX, "\n".join(lines[begin:end + 1])
 
 
-def calls_between(lines, first, last):
-    """From each line that matches the one to the next that matches the other."""
+def calls_of_runs(lines, path):
+    """Of the server: from the read of each request to the write of its answer."""
     start = None
     for i, line in enumerate(lines):
-        if first(line):
+        if line.startswith("read(") and path in line:
             start = i
-        elif start is not None and last(line):
+        elif start is not None and line.startswith("writev(") and "200 OK" in line:
             yield lines[start:i + 1]
             start = None
+
+
+def undisturbed(run):
+    """On a machine that is busy, a run may last until the next look at its limits, which costs some more: a timer is read."""
+    return not any(re.match(r'read\(\d+, "\\\d', line) for line in run)
+
+
+def least_of_runs(ask, trace, path):
+    """The calls of the cheapest of ten runs or more, of which two at least were over before a look was due."""
+    deadline, n_asked = time.monotonic() + 90, 0
+    while True:
+        ask()
+        n_asked += 1
+        runs = list(calls_of_runs(trace.whole_lines(), path))
+        assert n_asked - 1 <= len(runs) <= n_asked, "what is traced are not the runs"
+        short = list(filter(undisturbed, runs))
+        if len(runs) >= 10 and len(short) >= 2:
+            return min(short, key=len)
+        assert time.monotonic() < deadline, "\n".join(["every run is looked at:", *min(runs, key=len)])
 
 
 @needs_strace
@@ -125,17 +145,13 @@ def test_the_calls_of_the_server(make_server, tmp_path):
             # The first one pays for what libraries do once.
             ask()
         trace = Strace(server.pid, tmp_path / "trace")
-        for _ in range(10):
-            ask()
-        lines = trace.stop()
+        try:
+            least = least_of_runs(ask, trace, "POST /v1/execute")
+        finally:
+            trace.stop()
     finally:
         client.close()
-    runs = list(calls_between(lines, lambda line: line.startswith("read(") and "/v1/execute" in line,
-                              lambda line: line.startswith("writev(") and "200 OK" in line))
-    assert len(runs) == 10
-    # On a machine that is busy, a run may last until the next look at its limits, which costs some more.
-    least = min(runs, key=len)
-    assert len(least) <= SERVER_CALLS_MAX, "\n".join(least)
+    assert len(least) <= SERVER_CALLS_MAX, "".join(least)
 
 
 # ── Sessions ──
@@ -144,7 +160,12 @@ ONE_WORKER = "--workers", "1", "--touched", "0", "--no-access-log"
 
 
 def worker_of_a_session(server, others):
-    return eventually(lambda: (set(server.workers()) - set(others) or {None}).pop(), 10, "the session's worker")
+    """Once it is alone beside the others: a canary may be on its way out."""
+    def find():
+        found = set(server.workers()) - set(others)
+        return found.pop() if len(found) == 1 else None
+
+    return eventually(find, 20, "the session's worker")
 
 
 def settled_faults(pid):
@@ -196,14 +217,13 @@ def test_the_calls_of_a_session_worker(make_server, tmp_path):
         session.await_state("idle")
         session.ok("import os")
         trace = Strace(worker_of_a_session(server, others), tmp_path / "trace")
-        # The first of them may not be seen whole.
-        for _ in range(6):
+        for _ in range(5):
             assert session.ok("print(1+1)") == "2\n"
         session.ok("for _ in range(40): _ = os.getppid()")
         # Of what comes after the last answer there may be no end yet.
         session.ok("print(1+1)")
         runs = list(runs_of_a_session_worker(trace.stop()))
-    assert len(runs) >= 6, runs
+    assert len(runs) in (6, 7), runs
     to_answer, after = min(runs[:5], key=lambda run: len(run[0]) + len(run[1]))
     assert len(to_answer) <= SESSION_WORKER_CALLS_MAX, "\n".join(to_answer)
     assert len(after) <= SESSION_WORKER_CALLS_AFTER_MAX, "\n".join(after)
@@ -217,19 +237,16 @@ def test_the_calls_of_the_server_for_a_session(make_server, tmp_path):
         for _ in range(3):
             session.ok("print(1+1)")
         trace = Strace(server.pid, tmp_path / "trace")
-        session.inspect()
-        for _ in range(10):
-            assert session.ok("print(1+1)") == "2\n"
-        session.inspect()
-        lines = trace.stop()
-    runs = list(calls_between(lines, lambda line: line.startswith("read(") and "POST /v1/sessions/" in line,
-                              lambda line: line.startswith("writev(") and "200 OK" in line))
-    assert len(runs) == 10
-    least = min(runs, key=len)
-    assert len(least) <= SESSION_SERVER_CALLS_MAX, "\n".join(least)
+        try:
+            least = least_of_runs(lambda: session.ok("print(1+1)"), trace, "POST /v1/sessions/")
+            before = len(trace.whole_lines())
+            session.inspect()
+        finally:
+            lines = trace.stop()
+    assert len(least) <= SESSION_SERVER_CALLS_MAX, "".join(least)
     # Its memory is looked at once, for the verdict. Whoever asks for it costs a look.
-    assert sum("/status" in line or line.startswith("pread64(") for line in least) == 1, "\n".join(least)
-    assert any(line.startswith("pread64(") for line in lines[lines.index(runs[-1][-1]) + 1:])
+    assert sum("/status" in line or line.startswith("pread64(") for line in least) == 1, "".join(least)
+    assert any(line.startswith("pread64(") for line in lines[before:])
 
 
 def looks_between_runs(lines):

@@ -275,7 +275,7 @@ class Program:
         """Its exit status, once it has seen that the socket is closed."""
         self.socket.close()
         try:
-            return self.process.wait(10)
+            return self.process.wait(SECONDS)
         finally:
             if self.process.poll() is None:
                 self.process.kill()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from confined import IS_ROOT, UID, run_with
-from supervisor import FAILED, layers, request
+from supervisor import FAILED, SECONDS, layers, request
 
 # A step, a system call that only this step makes (x86-64, aarch64), an argument that tells it from others (position, value),
 # and the layers to take.
@@ -74,7 +74,7 @@ def test_unknown_layers_are_a_broken_protocol(make_zygote):
     zygote = make_zygote()
     with pytest.raises((TypeError, OSError)):
         zygote.send_spawn(taken=1 << 31)  # there is no report
-    assert zygote.process.wait(10) == 1
+    assert zygote.process.wait(SECONDS) == 1
 
 
 def test_nothing_is_taken_that_is_not_asked_for(zygote):

@@ -7,7 +7,7 @@ import socket
 import pytest
 from cells_supervisor import WORKER_UID, await_end
 from confined import IS_ROOT, OF_CELL, SHARED, USUAL, Refused, run_in, run_with, value_of
-from supervisor import FAILED, RESET, REHEARSE, SUBPROCESSES, Z_SPAWN_FAILED, Zygote, layers
+from supervisor import FAILED, RESET, REHEARSE, SECONDS, SUBPROCESSES, Z_SPAWN_FAILED, Zygote, layers
 
 FULL = (*USUAL, *SHARED, *(("uid",) if IS_ROOT else ()))
 
@@ -180,7 +180,7 @@ def test_a_host_name_of_the_cells_own(celled, zygote):
 @pytest.mark.parametrize("words", [["--enter", "99"], ["--enter", "0"]])
 def test_a_zygote_that_cannot_enter_ends(words):
     zygote = Zygote(*words, start=False)
-    assert zygote.process.wait(20) == 1
+    assert zygote.process.wait(SECONDS) == 1
     assert "descriptor" in zygote.log_text()
     zygote.close()
 

@@ -3,6 +3,7 @@
 import os
 import stat
 import shutil
+import tempfile
 
 import pytest
 from confined import IS_ROOT, UID, run_in, run_with, value_of
@@ -99,18 +100,17 @@ SET_USER_ID = "import subprocess\nsubprocess.run(['{}', '-u'], capture_output=Tr
 
 
 @needs_root
-def test_no_new_privileges(zygote, tmp_path):
+def test_no_new_privileges(zygote):
     assert look_at(zygote, "no_new_privs")["NoNewPrivs"] == "1"
     assert look_at(zygote)["NoNewPrivs"] == "0"
-    program = shutil.copy("/usr/bin/id", "/var/tmp/hatchery-test-id")
-    try:
+    with tempfile.TemporaryDirectory(prefix="hatchery-test-id-", dir="/var/tmp") as directory:
+        os.chmod(directory, 0o755)
+        program = shutil.copy("/usr/bin/id", directory)
         os.chmod(program, 0o755 | stat.S_ISUID)
         code = SET_USER_ID.format(program)
         assert run_with(zygote, ("uid", "no_new_privs"), code, REHEARSE | SUBPROCESSES) == f"{UID}\n"
         if os.statvfs("/var/tmp").f_flag & os.ST_NOSUID == 0:
             assert run_with(zygote, ("uid",), code, REHEARSE | SUBPROCESSES) == "0\n"
-    finally:
-        os.unlink(program)
 
 
 DUMPABLE = "import ctypes\nctypes.CDLL(None).prctl(3)"

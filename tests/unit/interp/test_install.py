@@ -8,9 +8,11 @@ import venv
 from pathlib import Path
 
 import pytest
+from harness.hatchery import eventually
 from harness.wheels import Index
 from installation import (
-    BAD_WHEEL, CONFLICT, NO_INDEX, NOT_FOUND, SAYS, TOO_LARGE, UID, Installer, expect_failure, index, install)  # noqa: F401
+    BAD_WHEEL, CONFLICT, NO_INDEX, NOT_FOUND, TOO_LARGE, UID, Installer, expect_failure, index, install)  # noqa: F401
+from supervisor import SECONDS
 
 
 # ── What it finds and unpacks ──
@@ -155,8 +157,9 @@ def test_no_archive(index, install):
 def test_nobody_listens(install):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
+        # It stays bound, lest somebody else gets the port.
         url = f"http://127.0.0.1:{probe.getsockname()[1]}/simple/"
-    expect_failure(install("tea", url=url), NO_INDEX, "connection refused")
+        expect_failure(install("tea", url=url), NO_INDEX, "connection refused")
 
 
 def test_a_name_that_is_no_host(install):
@@ -235,10 +238,7 @@ def test_what_it_may_do(index, install):
     one = Installer(index.url)
     try:
         one.socket.send(b"tea\0")
-        status = None
-        while not index.requests:
-            kind, _, text = one.report()
-            assert kind == SAYS, text
+        eventually(lambda: index.requests, SECONDS, "it asks the index")
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{one.process.pid}/status").read_text().splitlines()
                       if ":\t" in line)
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cells_supervisor import CELL_FAILED, FAILED, IS_ROOT, MADE, STARTED, WITHOUT_MOUNT_RIGHTS, WORKER_UID, await_end, \
     refusal, status_of, user_namespaces_work
+from harness import proc
 from harness.hatchery import eventually
 from supervisor import SECONDS, program
 
@@ -46,7 +47,7 @@ def test_the_keeper_survives_its_cell(cell):
         with contextlib.suppress(OSError):
             os.kill(-1, signal.SIGKILL)
     cell.run(attack, drop=False)
-    assert status_of(cell.pid)["State"].startswith("S")
+    eventually(lambda: proc.state(cell.pid) == "S", SECONDS, "the keeper sleeps")
     assert cell.run(os.getcwd) == "/work"
 
 
@@ -65,7 +66,7 @@ def test_orphans_are_reaped(cell):
         orphan = int(os.read(told, 100))
         assert refusal(os.kill, orphan, 0) is None
         os.close(end)
-        eventually(lambda: refusal(os.kill, orphan, 0) == "ESRCH")
+        eventually(lambda: refusal(os.kill, orphan, 0) == "ESRCH", SECONDS)
         return True
     assert cell.run(leave_an_orphan)
 
@@ -106,7 +107,7 @@ def test_a_keeper_has_nothing(maker, cell):
     assert int(status_of(cell.pid)["PPid"]) == os.getpid()
     assert_closed(cell.pid)
     # The rest it does after its report.
-    eventually(lambda: status_of(cell.pid)["Seccomp"] == "1")
+    eventually(lambda: status_of(cell.pid)["Seccomp"] == "1", SECONDS)
     if IS_ROOT:
         assert [os.readlink(f"/proc/{cell.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{cell.pid}/fd")] == \
             ["anon_inode:[eventfd]"]
@@ -220,6 +221,8 @@ def test_a_keeper_without_the_right(make_maker):
 
 def test_nothing_is_left_open(maker):
     def count():
+        # It has told of a keeper, and let it go, before it closes the last of what it had of it.
+        eventually(lambda: proc.state(maker.process.pid) == "S", SECONDS, "the maker waits")
         return len(os.listdir(f"/proc/{maker.process.pid}/fd")), len(os.listdir("/proc/self/fd"))
     maker.cell().close()
     before = count()

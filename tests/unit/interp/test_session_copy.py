@@ -241,6 +241,7 @@ def test_nobody_forks_unasked_while_a_copy_is_made(family):
     family.first.run("import ctypes, threading\nc = ctypes.CDLL(None, use_errno=True)\nresults, stop = set(), False\ndef attempt():\n"
                      "    while not stop: results.add((c.syscall(56, 0x8011, 0, 0, 0, 0), ctypes.get_errno()))\n"
                      "t = threading.Thread(target=attempt, daemon=True)\nt.start()")
+    assert select.select([family.listener], [], [], SECONDS)[0], "it does not try"
     copies = [copy_of(family) for _ in range(3)]
     assert family.refused > 0
     outcome = attempts(family, family.first, "stop = True\nt.join()\nsorted(results)")

@@ -5,9 +5,10 @@ import select
 import signal
 
 import pytest
+from harness.hatchery import eventually
 from session_worker import value_of, worker  # noqa: F401
 from supervisor import (BIND_ANALYSIS, BIND_JSON, BIND_PLOT, COMPLETED, DEFAULT_FLAGS, EXITED, NEW_PACKAGES, RAISED, READY, REHEARSE,
-                        RESULT_END, SESSION, is_sanitized, request)
+                        RESULT_END, SECONDS, SESSION, is_sanitized, request)
 
 
 # ── What stays ──
@@ -183,27 +184,21 @@ def test_figures_are_shown_once(worker):
 
 
 def test_displays_between_runs_are_dropped(worker):
-    reader, writer = os.pipe()
     worker.run("import threading\ngo, done = threading.Event(), threading.Event()\n"
                "def show():\n    go.wait()\n    display('late')\n    open('shown', 'w').close()\n    done.set()\n"
                "t = threading.Timer(0.05, go.set)\nthreading.Thread(target=show).start()\nt.start()")
-    for _ in range(1000):
-        if os.path.exists(f"{worker.directory}/work/0/shown"):
-            break
-        select.select([reader], [], [], 0.01)
-    os.close(reader)
-    os.close(writer)
+    eventually(lambda: os.path.exists(f"{worker.directory}/work/0/shown"), SECONDS, "the thread has shown something")
     assert not select.select([worker.result_fd], [], [], 0)[0]
     outcome = worker.run("done.wait()\ndisplay('now')")
     assert [display["text/plain"] for display in outcome.displays] == ["'now'"]
 
 
 def test_threads_run_between_runs(worker):
-    worker.run("import threading, time\nn = 0\ndef count():\n    global n\n    while True:\n        n += 1\n        time.sleep(0.001)\n"
-               "threading.Thread(target=count, daemon=True).start()")
-    before = value_of(worker, "n")
-    select.select([], [], [], 0.2)
-    assert value_of(worker, "n") > before + 5
+    worker.run("import os, threading, time\ndef answer():\n    while not os.path.exists('asked'): time.sleep(0.001)\n"
+               "    os.mkdir('answered')\nthreading.Thread(target=answer, daemon=True).start()")
+    folder = f"{worker.directory}/work/0"
+    open(f"{folder}/asked", "w").close()
+    eventually(lambda: os.path.exists(f"{folder}/answered"), SECONDS, "the thread has run")
 
 
 # ── Tracebacks ──

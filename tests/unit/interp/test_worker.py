@@ -4,11 +4,12 @@ import os
 import signal
 import struct
 import subprocess
-import time
 
 import pytest
+from harness import proc
+from harness.hatchery import eventually
 from supervisor import (ARGUMENT, CODE, COMPLETED, END, FAILED, FILE_CONTENT, FILE_PATH, MAGIC, RAISED, REHEARSE,
-                        SUBPROCESSES, TOUCH, frame, is_sanitized, options, request)
+                        SECONDS, SUBPROCESSES, TOUCH, frame, is_sanitized, options, request)
 
 IS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root may change ids")
@@ -165,13 +166,7 @@ def test_it_ends_with_its_supervisor(tmp_path):
     ran = subprocess.run(["/usr/bin/python3", script], stdout=subprocess.PIPE, text=True)
     pids = list(map(int, ran.stdout.split()))
     assert len(pids) == 2
-    for _ in range(500):
-        left = [pid for pid in pids if os.path.exists(f"/proc/{pid}") and
-                open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] not in "ZX"]
-        if not left:
-            break
-        time.sleep(0.01)
-    assert left == []
+    eventually(lambda: all(proc.state(pid) in ("Z", "X", None) for pid in pids), SECONDS, "both have ended")
 
 
 # ── Random state ──

@@ -6,7 +6,7 @@ import socket
 import subprocess
 
 import pytest
-from supervisor import WANT_ALL_VARIABLES
+from supervisor import SECONDS, WANT_ALL_VARIABLES
 
 
 def test_start(zygote):
@@ -35,7 +35,7 @@ def test_it_ends_with_its_socket(make_zygote):
 def test_an_import_that_fails(make_zygote):
     zygote = make_zygote(imports=["json", "no_such_module"])
     assert "no_such_module" in zygote.failure and "ModuleNotFoundError" in zygote.failure
-    assert zygote.process.wait(10) == 1
+    assert zygote.process.wait(SECONDS) == 1
 
 
 def test_an_import_that_starts_a_thread(make_zygote, tmp_path):
@@ -127,7 +127,7 @@ def test_a_broken_command_ends_it(make_zygote, data, n_fds):
     zygote.socket.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
     for fd in fds:
         os.close(fd)
-    assert zygote.process.wait(10) == 1
+    assert zygote.process.wait(SECONDS) == 1
     assert "command of" in zygote.log_text()
 
 
@@ -135,7 +135,7 @@ def test_an_unterminated_directory_ends_it(make_zygote):
     zygote = make_zygote()
     fds = array.array("i", [zygote.socket.fileno()] * 5)
     zygote.socket.sendmsg([b"\1" + b"\0" * 47 + b"x" * 200], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
-    assert zygote.process.wait(10) == 1
+    assert zygote.process.wait(SECONDS) == 1
 
 
 def test_usage():
