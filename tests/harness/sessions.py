@@ -183,3 +183,17 @@ class Streamed:
 def begun(session, code, before="", **fields):
     """A run that is known to be under way: before has been executed, code goes on after that."""
     return Streamed(session, f"{before}\nprint('begun', flush=True)\n{code}", **fields).await_output("begun")
+
+
+class Held(Streamed):
+    """A run that is known to be under way until release(), which lets it go on with code; of a session that is no copy."""
+
+    def __init__(self, session, code=""):
+        self.gate = session.folder() / "go"
+        super().__init__(session, "import os, time\nprint('begun', flush=True)\n"
+                         f"while not os.path.exists('go'):\n    time.sleep(0.01)\n{code}")
+        self.await_output("begun")
+
+    def release(self):
+        self.gate.touch()
+        return self

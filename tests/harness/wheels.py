@@ -60,14 +60,15 @@ def file_name(name, version="1.0", tag="py3-none-any"):
 
 
 class Index:
-    """add() puts files in; `requests` are the paths that were asked for. slow: seconds before each answer. redirects, pages
-    (kind, body), statuses, endless: answers to a path that are not the usual ones."""
+    """add() puts files in; `requests` are the paths that were asked for. slow: seconds before each answer. gate:
+    answers wait until it is set. redirects, pages (kind, body), statuses, endless: answers to a path that are not the usual ones."""
 
     def __init__(self):
         self.projects, self.files, self.requests, self.statuses = {}, {}, [], {}
         self.redirects, self.pages, self.endless = {}, {}, set()
         self.slow, self.silent = 0, False
-        self.stopping = threading.Event()
+        self.stopping, self.gate = threading.Event(), threading.Event()
+        self.gate.set()
         index = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -101,6 +102,7 @@ class Index:
             return
         if self.slow:
             self.stopping.wait(self.slow)
+        self.gate.wait(60)
         parts = request.path.strip("/").split("/")
         status, kind, body = 404, "text/plain", b"not here"
         if request.path in self.redirects:
@@ -146,6 +148,7 @@ class Index:
 
     def close(self):
         self.stopping.set()
+        self.gate.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()

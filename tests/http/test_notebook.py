@@ -10,6 +10,7 @@ import pytest
 
 from harness.hatchery import eventually
 from harness.sessions import Background, Streamed, made, make
+from http_wire import BARE
 
 
 def checked(session):
@@ -210,7 +211,7 @@ def cells_file(session):
 
 
 def test_it_survives_a_crash_in_the_middle_of_a_line(make_server):
-    server = make_server()
+    server = make_server(*BARE)
     session = make(server, id="s")
     session.run("a = 1")
     path = cells_file(session)
@@ -227,7 +228,7 @@ def test_it_survives_a_crash_in_the_middle_of_a_line(make_server):
 
 
 def test_garbage_is_skipped(make_server):
-    server = make_server()
+    server = make_server(*BARE)
     session = make(server)
     session.run("a = 1")
     path = cells_file(session)
@@ -240,7 +241,7 @@ def test_garbage_is_skipped(make_server):
 
 
 def test_the_oldest_outputs_go_first(make_server):
-    server = make_server("--notebook-bytes", "65536")
+    server = make_server(*BARE, "--notebook-bytes", "65536")
     session = make(server)
     session.run("# first\nprint('x' * 8000)")
     for number in range(20):
@@ -254,7 +255,7 @@ def test_the_oldest_outputs_go_first(make_server):
 
 
 def test_then_the_oldest_cells(make_server):
-    server = make_server("--notebook-bytes", "65536")
+    server = make_server(*BARE, "--notebook-bytes", "65536")
     session = make(server)
     for number in range(40):
         session.run(f"# {number}\n'{'z' * 4000}';")
@@ -266,7 +267,7 @@ def test_then_the_oldest_cells(make_server):
 
 
 def test_a_cell_that_is_too_long_alone(make_server):
-    server = make_server("--notebook-bytes", "65536")
+    server = make_server(*BARE, "--notebook-bytes", "65536")
     session = make(server)
     session.run("print('x' * 100000)")
     session.run("#" * 100000)

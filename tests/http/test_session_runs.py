@@ -2,16 +2,18 @@
 
 import json
 import signal
-import time
 
 import pytest
 
 from harness.hatchery import eventually
-from harness.sessions import Background, Streamed, begun, made, make
+from harness.sessions import Background, Held, Streamed, begun, made, make
+from http_wire import BARE
 
 SLEEP = "import time\ntime.sleep(60)"
 LOOP = "while True:\n    pass"
 NUMPY = "import numpy as np\na = np.random.rand(300, 300)\nwhile True:\n    a = (a @ a) % 1"
+# A run that is interrupted has all the time that it needs.
+PATIENT = ("--interrupt-grace-ms", "60000")
 STUBBORN = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('deaf', flush=True)\n" + LOOP
 
 
@@ -100,13 +102,14 @@ def test_a_session_that_forgets(server):
 
 def test_runs_are_serial_and_in_order_of_arrival(server):
     with made(server) as session:
-        session.ok("import time\norder = []")
-        first = begun(session, "time.sleep(0.5)\norder.append(0)")
+        session.ok("order = []")
+        first = Held(session, "order.append(0)")
         runs = []
         for number in range(1, 6):
             runs.append(Background(session.run, f"order.append({number})\ntime.sleep(0.01)"))
             eventually(lambda: session.inspect()["queued"] == number)
         assert session.state() == "busy"
+        first.release()
         numbers = [run.ended()["session"]["run"] for run in runs]
         assert first.ended()["session"]["run"] == 2
         assert numbers == [3, 4, 5, 6, 7]
@@ -122,7 +125,7 @@ def test_sessions_do_not_wait_for_one_another(server):
 
 
 def test_the_queue_of_a_session_is_bounded(make_server):
-    server = make_server("--session-queue", "2")
+    server = make_server(*BARE, "--session-queue", "2")
     session, other = make(server), make(server)
     run = begun(session, SLEEP)
     waiting = [Background(session.run, "1") for _ in range(2)]
@@ -195,13 +198,14 @@ def test_an_interrupt_that_came_too_early_is_sent_again(server):
                     "    if len(seen) == 2:\n        raise KeyboardInterrupt\nsignal.signal(signal.SIGINT, late)")
         assert session.interrupt(kill_after_ms=30000)["lost"] is False
         assert run.ended()["error"]["type"] == "KeyboardInterrupt"
-        assert session.value("len(seen)") == "2"
+        assert session.value("len(seen) >= 2") == "True"  # a third may come before the answer does
 
 
 # ── Time ──
 
 
-def test_a_timeout_that_interrupts_keeps_the_state(server):
+def test_a_timeout_that_interrupts_keeps_the_state(make_server):
+    server = make_server(*BARE, *PATIENT)
     with made(server) as session:
         session.ok("x = 1")
         answer = session.run(SLEEP, limits={"wall_ms": 200}, on_timeout="interrupt")
@@ -211,9 +215,10 @@ def test_a_timeout_that_interrupts_keeps_the_state(server):
 
 
 def test_a_timeout_that_interrupts_in_vain_kills(make_server):
-    server = make_server("--interrupt-grace-ms", "200")
+    server = make_server(*BARE, "--interrupt-grace-ms", "200")
     session = make(server)
-    answer = session.run(STUBBORN, limits={"wall_ms": 300}, on_timeout="interrupt")
+    session.ok("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN);")
+    answer = session.run(LOOP, limits={"wall_ms": 300}, on_timeout="interrupt")
     assert (answer["status"], answer["session"]["state"]) == ("timeout", "lost"), answer
 
 
@@ -322,7 +327,8 @@ def test_output_of_a_thread_belongs_to_the_run_in_which_it_comes(server):
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_a_client_that_hangs_up_interrupts_its_run(server, streams):
+def test_a_client_that_hangs_up_interrupts_its_run(make_server, streams):
+    server = make_server(*BARE, *PATIENT)
     with made(server) as session:
         session.ok("x = 1")
         if streams:
@@ -339,13 +345,13 @@ def test_a_client_that_hangs_up_interrupts_its_run(server, streams):
 def test_a_client_that_hangs_up_while_it_waits(server):
     with made(server) as session:
         session.ok("order = []")
-        run = begun(session, "import time\ntime.sleep(0.7)\norder.append('first')")
+        run = Held(session, "order.append('first')")
         client = server.client()
         client.request("POST", session.path + "/execute", json.dumps({"code": "order.append('gone')"}))
         eventually(lambda: session.inspect()["queued"] == 1)
         client.close()
         eventually(lambda: session.inspect()["queued"] == 0, 20)
-        assert run.ended()["status"] == "ok"
+        assert run.release().ended()["status"] == "ok"
         assert session.value("order") == "['first']"
 
 
@@ -353,14 +359,15 @@ def test_a_client_that_hangs_up_while_it_waits(server):
 
 
 def test_a_drain_waits_for_runs_and_keeps_sessions(make_server):
-    server = make_server()
+    server = make_server(*BARE)
     session, idle = make(server), make(server)
     idle.ok("x = 1")
-    run = begun(session, "import time\ntime.sleep(0.5)\nprint('end')\nopen('kept', 'w').write('here');")
+    run = Held(session, "print('end')\nopen('kept', 'w').write('here');")
     waiting = Background(session.run, "print(1)")
     eventually(lambda: session.inspect()["queued"] == 1)
     server.process.send_signal(signal.SIGTERM)
-    assert run.ended()["status"] == "ok"
+    eventually(lambda: " draining " in server.log(), 20, "it drains")
+    assert run.release().ended()["status"] == "ok"
     assert waiting.ended()["stdout"] == "1\n"
     assert server.wait() == 0
     server.start()

@@ -129,7 +129,7 @@ def test_an_exception(session):
 
 
 def test_a_timeout_leaves_the_kernel(make_server):
-    server = make_server("--wall-ms", "4000")  # the first run imports matplotlib
+    server = make_server("--wall-ms", "4000", "--interrupt-grace-ms", "60000")
     session = JupyterSessions(server.url, "u")
     session.start_session()
     assert session.execute("x = 1")[0] == 200
@@ -182,11 +182,12 @@ def test_kernels_that_are_not_ready_yet(session):
 def test_the_end_of_a_kernel_ends_its_run(session, end):
     path = session.start_session()[1]["notebook_path"]
     answers = []
-    code = "import time\nopen('begun', 'w')\nwhile True: time.sleep(0.01)"
+    mark = f"begun-{session.user_id}-{end}"  # a home that has been given up may be there for a while
+    code = f"import time\nopen({mark!r}, 'w')\nwhile True: time.sleep(0.01)"
     runner = threading.Thread(target=lambda: answers.append(session.execute(code)))
     runner.start()
     homes = Path(path).parents[2] / "sessions"
-    eventually(lambda: list(homes.glob("*/work/*/begun")), 20, "the run has begun")
+    eventually(lambda: list(homes.glob(f"*/work/*/{mark}")), 20, "the run has begun")
     assert getattr(session, end)()[0] == 200
     runner.join(20)
     assert answers == [(400, {"detail": {"error": "Execution error", "traceback": ["The run was cancelled."]}})]

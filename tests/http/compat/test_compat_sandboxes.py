@@ -30,9 +30,9 @@ def test_analysis_starts_afresh(server):
 
 
 def test_analysis_is_set_by_the_environment(make_server):
-    server = make_server(env={"EXECUTION_TIMEOUT": "1", "PREINSTALL_LIBS": "decimal"})
+    server = make_server(env={"EXECUTION_TIMEOUT": "2", "PREINSTALL_LIBS": "decimal"})
     service = DataAnalysisSandbox(server.url)
-    assert service.execute("while True: pass") == (200, {"status": "Error", "output": "Execution timed out after 1 seconds"})
+    assert service.execute("while True: pass") == (200, {"status": "Error", "output": "Execution timed out after 2 seconds"})
     assert service.execute("import sys; print('decimal' in sys.modules)")[1]["output"] == "True\n"
 
 

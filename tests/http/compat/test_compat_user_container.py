@@ -91,10 +91,10 @@ def test_a_process_that_ends_itself(user):
 
 
 def test_a_limit(make_server):
-    server = make_server("--wall-ms", "300")
+    server = make_server("--wall-ms", "2000")
     user = UserContainer(server.url, "u")
     answer = answer_of(user.run("open('kept', 'w')\nwhile True: pass"))
-    assert answer["error"].startswith("Error running code: ") and "300 ms" in answer["error"]
+    assert answer["error"].startswith("Error running code: ") and "2000 ms" in answer["error"]
     assert answer["workspace_files"][1].endswith(" kept")
     assert answer_of(user.run("result = 1"))["result"] == 1
 
