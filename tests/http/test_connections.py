@@ -210,6 +210,8 @@ def test_out_of_descriptors(make_server):
     server = make_server(*BARE)
     with Wire(server) as kept:
         assert kept.request().answer().status == 200
+        # Until then, workers still take and give back some.
+        at_rest(server)
         limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
         # The lowest free number is taken first, and what the start has closed has left some.
         taken = set(descriptors(server))
