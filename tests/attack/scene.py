@@ -14,14 +14,15 @@ from pathlib import Path
 
 SECRET = "canary-of-the-scene"
 
-# Dumpable, of the server's user, with a secret in its environment and memory. It tells of each signal on its output.
+# Dumpable, of the server's user, with a secret in its environment and memory. It tells of each signal on its output, and before
+# it answers a byte of its input it has told of all that were sent before: a handler runs when the call returns that waits for it.
 VICTIM = """
 import os, signal, sys
 kept = bytearray(os.environ["SECRET"].encode() * 100)
 signal.signal(signal.SIGUSR1, lambda *a: os.write(1, b"SIGUSR1\\n"))
 signal.signal(signal.SIGHUP, lambda *a: os.write(1, b"SIGHUP\\n"))
 print(id(kept), kept.__sizeof__(), flush=True)
-while os.read(0, 1): pass
+while os.read(0, 1): os.write(1, b"HERE\\n")
 """
 
 
@@ -49,6 +50,7 @@ class Scene:
         self.kernel_setting = "/proc/sys/kernel/core_pattern" if os.access("/proc/sys/kernel/core_pattern", os.W_OK) else None
         self.left_behind = self._file(Path("/tmp") / f"hatchery-left-{os.getpid()}", 0o644)
         self._listen()
+        self.patience = 0.05  # how long it waits for what comes through the network, in seconds
         self.victim = subprocess.Popen([sys.executable, "-S", "-c", VICTIM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        env={"SECRET": SECRET}, start_new_session=True)
         self.victim_address = int(self.victim.stdout.readline().split()[0])
@@ -90,17 +92,24 @@ class Scene:
 
     # ── What has come through ──
 
+    def signals(self):
+        """Those that have reached the victim since it was asked last."""
+        os.write(self.victim.stdin.fileno(), b"?")
+        found = []
+        while (line := self.victim.stdout.readline()) != b"HERE\n":
+            assert line, "the victim has ended"
+            found.append(line.decode().strip())
+        return found
+
     def arrivals(self):
         """How many connections, datagrams and signals came since it was asked last."""
-        found = []
+        found = self.signals()
         while True:
-            ready, _, _ = select.select([*self.sockets, self.victim.stdout], [], [], 0.05 if not found else 0)
+            ready, _, _ = select.select(self.sockets, [], [], self.patience if not found else 0)
             if not ready:
                 return found
             for one in ready:
-                if one is self.victim.stdout:
-                    found += os.read(one.fileno(), 4096).decode().split()
-                elif one in (self.udp, self.datagrams):
+                if one in (self.udp, self.datagrams):
                     found.append(one.recv(4096).decode())
                 else:
                     one.accept()[0].close()
@@ -141,7 +150,7 @@ class Knocking(threading.Thread):
     def run(self):
         while not self.over.wait(0.01) and not self.answered:
             with socket.socket() as one:
-                one.settimeout(0.5)
+                one.settimeout(8)
                 try:
                     one.connect(("127.0.0.1", self.port))
                     self.answered = one.recv(16) == b"reached"

@@ -27,7 +27,7 @@ def has_groups(server):
 
 def groups(pid):
     """The folders of the server with that number, in every hierarchy."""
-    return sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"**/hatchery-{pid}"))
+    return [path for path in proc.control_groups(pid) if path.endswith(f"/hatchery-{pid}")]
 
 
 @pytest.fixture(scope="module")
@@ -53,43 +53,48 @@ def ungrouped():
         yield server
 
 
-# Each says what it holds, and waits for the others; none of them holds more than the limit.
+# None of them holds more than the limit, nor lets go of what it holds before all of them are full.
 HOGS = """
-import os, time
+import os
+full, say_full = os.pipe()
+over, say_over = os.pipe()
 pids = []
 for _ in range(4):
     pid = os.fork()
     if pid == 0:
+        os.close(say_over)
         hoard = bytearray(b"x") * (100 << 20)
-        os.write(1, b"full ")
-        time.sleep(%s)
+        os.write(say_full, b"x")
+        os.read(over, 1)
         os._exit(0)
     pids.append(pid)
+print("full", sum(len(os.read(full, 1)) for _ in pids))
+os.close(say_over)
 print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
 """
 
 
 def test_processes_share_the_memory_limit(grouped):
-    run = attack(grouped, HOGS % 5, "memory_limit", limits=LIMITS)
-    assert run["stdout"].split().count("full") < 4
+    run = attack(grouped, HOGS, "memory_limit", limits=LIMITS)
+    assert "full 4" not in run["stdout"]
     assert run["error"]["type"] == "MemoryLimit"
 
 
 def test_below_the_limit_they_are_left_alone(grouped):
     """The control: the same processes, with as much memory as they need."""
-    run = attack(grouped, HOGS % 0.1, "ok", limits={**LIMITS, "memory_mb": 512})
+    run = attack(grouped, HOGS, "ok", limits={**LIMITS, "memory_mb": 512})
     assert "[0, 0, 0, 0]" in run["stdout"]
 
 
 def test_the_limit_is_each_runs_own(grouped):
     """Up and down, in the same slots."""
     for megabytes, status in ((512, "ok"), (256, "memory_limit")) * 4:
-        attack(grouped, HOGS % 0.1, status, limits={**LIMITS, "memory_mb": megabytes})
+        attack(grouped, HOGS, status, limits={**LIMITS, "memory_mb": megabytes})
 
 
 def test_without_groups_they_do_not(ungrouped):
     """The control: it is the group that stops them, and not some other limit."""
-    run = attack(ungrouped, HOGS % 0.1, "ok", limits=LIMITS)
+    run = attack(ungrouped, HOGS, "ok", limits=LIMITS)
     assert "[0, 0, 0, 0]" in run["stdout"]
 
 
@@ -108,7 +113,7 @@ os.waitpid(pid, 0)
 
 def test_the_culprit_is_taken_and_nobody_else(grouped):
     """Beside a hog, runs in other slots go on: unharmed() has one running all the time."""
-    hogs = [threading.Thread(target=attack, args=(grouped, HOGS % 5, "memory_limit"), kwargs={"limits": LIMITS})
+    hogs = [threading.Thread(target=attack, args=(grouped, HOGS, "memory_limit"), kwargs={"limits": LIMITS})
             for _ in range(2)]
     for hog in hogs:
         hog.start()
@@ -147,7 +152,14 @@ def test_processes_of_a_session_share_it_between_runs_too(with_sessions):
 
 def test_a_session_that_ends_its_process_between_runs_is_not_called_a_hog(with_sessions):
     with OwnSession(with_sessions, limits=LIMITS) as session:
-        session.ok("import os, threading; threading.Timer(0.2, os._exit, (0,)).start()")
+        session.ok("""
+import os, threading, time
+def end():
+    while not os.path.exists("now"): time.sleep(0.01)
+    os._exit(0)
+threading.Thread(target=end).start()
+""")
+        assert session.put("now", b"").status == 201
         session.await_state("lost")
         assert session.inspect()["lost"] == "its process ended between two runs"
 

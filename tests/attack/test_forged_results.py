@@ -88,11 +88,9 @@ def test_half_a_frame_and_then_the_harness_goes_on(server):
 
 def test_a_perfect_end_ends_the_run(server):
     """It is the program's own word that it has completed; what it does then nobody waits for, and it is killed."""
-    run = attack(server, PRELUDE + "print('x')\nsend(END)\nwhile True: pass", {"ok", "timeout"}, limits={"wall_ms": 1000})
+    run = attack(server, PRELUDE + "print('x')\nsend(END)\nwhile True: pass", "ok")
     assert run["stdout"] == "x\n"
-    run = attack(server, PRELUDE + "for byte in END: os.write(RESULT, bytes([byte]))\nwhile True: pass", {"ok", "timeout"},
-                 limits={"wall_ms": 1000})
-    assert run["usage"]["wall_ms"] < 1500
+    attack(server, PRELUDE + "for byte in END: os.write(RESULT, bytes([byte]))\nwhile True: pass", "ok")
 
 
 def test_a_perfect_end_does_not_undo_a_limit(server):

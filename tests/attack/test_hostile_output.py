@@ -17,7 +17,7 @@ def kept(text):
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_flood(server, stream):
     run = attack(server, f"import sys\nwhile True: sys.{stream}.write('a' * 1000)", {"timeout", "cpu_limit"},
-                 limits={**CAP, "wall_ms": 700})
+                 limits={**CAP, "wall_ms": 2000})
     assert run["truncated"] == {"stdout": stream == "stdout", "stderr": stream == "stderr"}
     assert run["usage"][stream + "_bytes"] > 20000
     assert len(run[stream]) < 20100 and MARKER in run[stream]
@@ -31,7 +31,7 @@ def flood(fd, text):
     while True: os.write(fd, text * 1000)
 threading.Thread(target=flood, args=(1, b"out"), daemon=True).start()
 flood(2, b"err")
-""", {"timeout", "cpu_limit"}, limits={**CAP, "wall_ms": 1000})
+""", {"timeout", "cpu_limit"}, limits={**CAP, "wall_ms": 2000})
     assert run["truncated"] == {"stdout": True, "stderr": True}
     assert "err" not in run["stdout"] and "out" not in kept(run["stderr"])[0]
 
@@ -47,7 +47,7 @@ def test_just_under_the_cap_is_whole(server):
 
 
 def test_slow_drip(server):
-    run = attack(server, "import time\nfor i in range(10**6): print(i); time.sleep(.05)", "timeout", limits={"wall_ms": 500})
+    run = attack(server, "import time\nfor i in range(10**6): print(i); time.sleep(.05)", "timeout", limits={"wall_ms": 2000})
     lines = run["stdout"].split()
     assert lines == [str(i) for i in range(len(lines))] and len(lines) >= 2
 
@@ -206,4 +206,4 @@ def test_a_watcher_sees_the_flood_end(server):
     for _ in range(4):
         attack(server, "import os\nwhile True: os.write(1, b'\\xff' * 65536)", {"timeout", "cpu_limit"},
                limits={"wall_ms": 300})
-    eventually(lambda: server.health()["status"] == "healthy", 5, "healthy")
+    eventually(lambda: server.health()["status"] == "healthy", 20, "healthy")

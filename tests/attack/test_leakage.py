@@ -164,9 +164,10 @@ def test_random_numbers_differ(server, code):
 
 def test_no_memory_is_shared_for_writing(server):
     """What several processes map for writing, one of them could change for all, the image of the interpreter first."""
+    workers, shared = server.workers(), []
+    # Those that were still coming up have done so.
     at_rest(server)
-    shared = []
-    for pid in server.workers():
+    for pid in workers:
         try:
             with open(f"/proc/{pid}/maps") as file:
                 shared += [line for line in file if line.split()[1][3] == "s"]

@@ -156,7 +156,7 @@ CLOSE_ALL = """for fd in range(256):
 @pytest.mark.parametrize("more", ["pass", CLOSE_ALL, "os.kill(os.getpid(), signal.SIGSTOP)"],
                          ids=["with our pipes", "without", "stopped"])
 def test_a_daemon_ends_with_its_run(workshop, more):
-    run = attack(workshop, DAEMON % more, {"ok", "timeout"}, limits={**SOME, "wall_ms": 2000})
+    run = attack(workshop, DAEMON % more, {"ok", "timeout"}, limits={**SOME, "wall_ms": 4000})
     assert run["stdout"] == "parent done\n"
 
 
@@ -197,7 +197,7 @@ print(1 + n)
 
 def test_exec_is_no_way_around_the_limits(workshop):
     run = attack(workshop, "import os\nos.execv('/bin/sh', ['sh', '-c', 'echo hi; exec sleep 100'])", "timeout",
-                 limits={**SOME, "wall_ms": 500})
+                 limits={**SOME, "wall_ms": 2000})
     assert run["stdout"] == "hi\n"
     # Even a program that ends well has not completed the run.
     assert attack(workshop, "import os\nos.execv('/bin/true', ['true'])", "exit", limits=SOME)["exit_code"] == 0

@@ -103,10 +103,10 @@ print("done")
 def test_no_worker_holds_a_socket_or_a_file_of_the_server(server):
     """Looked at from outside, where nothing can hide it."""
     skip_where_closed(server.pid)
-    # One that is still coming up has what the zygote has, and no request yet.
+    mine, workers = set(proc.descriptors(server.pid)), server.workers()
+    # One that was still coming up had what the zygote has, and no request yet.
     eventually(lambda: is_full(server), 20, "every worker is idle")
-    mine = set(proc.descriptors(server.pid))
-    for pid in server.workers():
+    for pid in workers:
         try:
             theirs = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         except FileNotFoundError:

@@ -72,7 +72,7 @@ def test_room_is_made_where_the_operator_says_so(make_server):
     runs = []
     thread = threading.Thread(target=lambda: runs.append(sessions[0].run(GATE + "print('whole')")))
     thread.start()
-    eventually(lambda: sessions[0].inspect()["state"] == "busy", 5, "it runs")
+    eventually(lambda: sessions[0].inspect()["state"] == "busy", 30, "it runs")
     sessions[1].ok("x = 2")
     OwnSession(server, "new")
     assert {one["id"] for one in server.get("/v1/sessions").json()["sessions"]} == {"s0", "s1", "new"}
@@ -90,7 +90,7 @@ def test_when_all_are_busy_nobody_is_evicted(make_server):
     threads = [threading.Thread(target=session.run, args=(GATE,)) for session in sessions]
     for thread in threads:
         thread.start()
-    eventually(lambda: all(session.inspect()["state"] == "busy" for session in sessions), 5, "they run")
+    eventually(lambda: all(session.inspect()["state"] == "busy" for session in sessions), 30, "they run")
     answer = server.post("/v1/sessions", {"id": "new"})
     assert answer.status == 503 and int(answer.headers["Retry-After"]) >= 1, answer
     for session in sessions:
@@ -104,7 +104,7 @@ def test_more_runs_than_may_wait(make_server):
     with OwnSession(server) as session, OwnSession(server) as other:
         slow = threading.Thread(target=session.run, args=(GATE + "order = []",))
         slow.start()
-        eventually(lambda: session.inspect()["state"] == "busy", 5, "it runs")
+        eventually(lambda: session.inspect()["state"] == "busy", 30, "it runs")
         runs = [Background(session.execute, f"order.append({number})") for number in range(30)]
         eventually(lambda: sum(not run.is_alive() for run in runs) == 26, 30, "all but four are refused")
         assert other.ok("print(1)") == "1\n"
@@ -144,7 +144,8 @@ def test_made_and_ended_as_fast_as_may_be(make_server):
 
 def test_clients_that_leave(make_server):
     """Whoever hangs up is not waited for: the run is interrupted, the session lives, and its queue goes on."""
-    server = make_server(*BARE)
+    # It has time to hear of it also where the machine stands still for a moment.
+    server = make_server(*BARE, "--interrupt-grace-ms", "30000")
     with OwnSession(server) as session:
         session.ok("x = 'kept'")
         body = b'{"code": "import time\\ntime.sleep(60)"}'
@@ -152,7 +153,7 @@ def test_clients_that_leave(make_server):
             with server.connect() as connection:
                 connection.sendall(b"POST " + (session.path + "/execute").encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
                                    % (len(body), body))
-                eventually(lambda: session.inspect()["state"] == "busy", 5, "it runs")
+                eventually(lambda: session.inspect()["state"] == "busy", 30, "it runs")
         assert session.ok("print(x)") == "kept\n"
 
 
@@ -191,7 +192,9 @@ def test_copies_of_many_files_hold_up_nobody(make_server):
     def copied():
         return [len(list(folder.iterdir())) for folder in (server.state / "sessions").glob("*/work/1")]
 
-    with OwnSession(server) as one, OwnSession(server) as other, OwnSession(server) as bystander:
+    # A busy disk takes long to make them.
+    long = {"limits": {"wall_ms": 90000}}
+    with OwnSession(server, **long) as one, OwnSession(server, **long) as other, OwnSession(server) as bystander:
         large = [one, other]
         for session in large:
             session.ok(MANY_FILES)

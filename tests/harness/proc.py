@@ -127,6 +127,13 @@ def is_of_a_control_group(target):
     return target.startswith("/sys/fs/cgroup/")
 
 
+def control_groups(pid):
+    """The folders of a server with that number in every hierarchy, and those below. Groups of others go while they are walked
+    through: os.walk() passes over them, where Path.glob() fails."""
+    own = [os.path.join(top, f"hatchery-{pid}") for top, names, _ in os.walk("/sys/fs/cgroup") if f"hatchery-{pid}" in names]
+    return sorted(path for top in own for path, _, _ in os.walk(top))
+
+
 def footprint(pid, work=None):
     kin = children(pid)
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

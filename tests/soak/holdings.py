@@ -109,7 +109,7 @@ def processes_of_runs(server, uid_base):
 
 
 def control_groups(pid):
-    return sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"**/hatchery-{pid}/**"))
+    return proc.control_groups(pid)
 
 
 def look(server, uid_base):

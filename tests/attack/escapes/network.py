@@ -24,7 +24,7 @@ ESCAPES = [
         import socket, time
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", PORT)); s.listen(); s.settimeout(3)
+        s.bind(("127.0.0.1", PORT)); s.listen(); s.settimeout(6)
         s.accept()[0].sendall(b"reached")
         """, "seccomp netns", port=True),
     Escape("T135 connect to an abstract socket", """
