@@ -37,7 +37,7 @@ def server(_shared_server):
     assert _shared_server.is_alive(), f"the server ended during this test; its log:\n{_shared_server.log_tail()}"
     assert _shared_server.pid == pid
     assert _shared_server.run("print(1)")["stdout"] == "1\n"
-    eventually(lambda: not _shared_server.zombies(), 5, "the server reaps its children")
+    eventually(lambda: not _shared_server.zombies(), 30, "the server reaps its children")
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def idle_worker(server):
         workers = server.workers()
         return workers[0] if state["idle"] == 1 and len(workers) == 1 else None
 
-    return eventually(find, 10, "one idle worker")
+    return eventually(find, 30, "one idle worker")
 
 
 def minor_faults(pid):
@@ -56,7 +56,7 @@ def faults_of_a_run(server):
     before, total = minor_faults(worker), counter(server, "minor_faults")
     assert server.post("/v1/execute", TINY).json()["stdout"] == "2\n"
     # It is counted when the worker has been waited for.
-    after = eventually(lambda: counter(server, "minor_faults") - total, 10, "the worker is accounted for")
+    after = eventually(lambda: counter(server, "minor_faults") - total, 30, "the worker is accounted for")
     return after - before
 
 
@@ -170,7 +170,7 @@ def worker_of_a_session(server, others):
 
 def settled_faults(pid):
     """The faults of a worker that waits for a request: what it puts off until its answer has left is over."""
-    eventually(lambda: open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "S", 10, "the worker waits")
+    eventually(lambda: open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "S", 30, "the worker waits")
     return minor_faults(pid)
 
 

@@ -170,6 +170,7 @@ def test_an_index_that_never_answers(index, install):
     index.silent = True
     expect_failure(install("tea"), NO_INDEX, "in time")
     # One attempt more, and no further.
+    eventually(lambda: len(index.requests) >= 2, SECONDS, "both are heard of")
     assert len(index.requests) == 2
 
 
