@@ -73,7 +73,7 @@ threads = [threading.Thread(target=flood, daemon=True) for _ in range(4)]
 for thread in threads:
     thread.start()
 """)
-        eventually(lambda: session.ok("print(any(thread.is_alive() for thread in threads))") == "False\n", 10,
+        eventually(lambda: session.ok("print(any(thread.is_alive() for thread in threads))") == "False\n", 30,
                    "the other end is closed")
     neighbour.end()
 

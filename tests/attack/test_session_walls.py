@@ -209,7 +209,7 @@ threading.Thread(target=forge, daemon=True).start()
 """)
     assert attacker.inspect()["state"] == "idle"
     assert attacker.put("go", b"").status == 201
-    eventually(lambda: attacker.inspect()["state"] == "lost", 10, "the session is given up")
+    eventually(lambda: attacker.inspect()["state"] == "lost", 30, "the session is given up")
     run = attacker.run("print('new')")
     assert run["stdout"] == "new\n" and "between two runs" in run["session"]["began_anew"], run
     assert server.run("print(1)")["stdout"] == "1\n"
