@@ -72,7 +72,7 @@ static void dispatch_until(int n) {
                         n_done += jobs[i].done;
                 if (n_done >= n)
                         return;
-                assert_int_equal(poll(&pollfd, 1, 20000), 1);
+                assert_int_equal(poll(&pollfd, 1, 60000), 1);
                 chores_dispatch(chores);
         }
 }

@@ -218,7 +218,7 @@ static void test_own_name(void **state) {
         _autofree_ char *mine = NULL;
 
         make_file(place, "file", 0640, 3);
-        date(place, "file", 1000000000);
+        date(place, "file", 1000033200); /* 11:00 UTC: of one day in nearly all time zones */
         options.own_uid = geteuid();
         options.own_gid = getegid();
         options.own_name = "runner";

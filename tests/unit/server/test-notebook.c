@@ -121,7 +121,7 @@ static void add(Place *place, const Session *session, const char *source, size_t
 static void dispatch(void) {
         struct pollfd readable = {.fd = chores_fd(chores), .events = POLLIN};
 
-        assert_int_equal(poll(&readable, 1, 20000), 1);
+        assert_int_equal(poll(&readable, 1, 60000), 1);
         chores_dispatch(chores);
 }
 
