@@ -1,6 +1,8 @@
 #include "interp/streams.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,14 +28,38 @@ static void count(int fd, uint64_t size) {
         atomic_fetch_add_explicit(&counted.bytes[fd - STDOUT_FILENO], size, memory_order_relaxed);
 }
 
+/*
+ * A pipe that is full takes a part of what is written when a signal comes meanwhile, if only one
+ * that stops the process, and says how much. Nobody writes the rest: io.TextIOWrapper does not look
+ * at what a stream without a buffer has taken (_textiowrapper_writeflush() in CPython 3.11), so
+ * that the end of what was printed would be missing. The supervisor reads on, or kills.
+ */
+static size_t write_rest(int fd, const uint8_t *data, size_t size) {
+        size_t written = 0;
+
+        while (written < size) {
+                ssize_t n = syscall(SYS_write, fd, data + written, size - written);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        break;
+                written += (size_t) n;
+        }
+        return written;
+}
+
 /* The program exports this name, and the dynamic linker finds it before that of libc. There, it
  * would besides be a point where pthread_cancel(3) may end a thread, which Python never asks for.
  */
 __attribute__((visibility("default"))) ssize_t write(int fd, const void *data, size_t size) {
         ssize_t n = syscall(SYS_write, fd, data, size);
 
-        if (n > 0 && (fd == STDOUT_FILENO || fd == STDERR_FILENO))
-                count(fd, (uint64_t) n);
+        if (n <= 0 || (fd != STDOUT_FILENO && fd != STDERR_FILENO))
+                return n;
+        if ((size_t) n < size)
+                n += (ssize_t) write_rest(fd, (const uint8_t *) data + n, size - (size_t) n);
+        count(fd, (uint64_t) n);
         return n;
 }
 

@@ -24,6 +24,19 @@ os.write(2, b"y")
     assert outcome.stderr == b"xy"
 
 
+def test_signals_cut_nothing_off_what_is_printed(run):
+    """Each may end a write(2) in the middle of what the pipe had no room for."""
+    outcome = run("""
+import signal
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+print("x" * 5_000_000)
+signal.setitimer(signal.ITIMER_REAL, 0)
+""")
+    assert outcome.kinds[-1] == RESULT_END
+    assert len(outcome.stdout) == 5_000_001
+
+
 def test_output_before_a_hard_end_is_kept(run):
     outcome = run("import os\nprint('partial', end='')\nos._exit(7)")
     assert outcome.stdout == b"partial"
