@@ -103,7 +103,7 @@ static void log_request(h2o_logger_t *logger, h2o_req_t *req) {
         struct sockaddr_storage address;
         socklen_t size =
                 req->conn->callbacks->get_peername(req->conn, (struct sockaddr *) &address);
-        char host[NI_MAXHOST] = "unix";
+        char host[NI_MAXHOST];
         size_t method_size =
                 req->input.method.len < METHOD_SHOWN_MAX ? req->input.method.len : METHOD_SHOWN_MAX;
         size_t path_size = req->input.query_at < req->input.path.len ? req->input.query_at
@@ -112,6 +112,7 @@ static void log_request(h2o_logger_t *logger, h2o_req_t *req) {
 
         if (!app->options->access_log)
                 return;
+        (void) snprintf(host, sizeof(host), "%s", size > 0 ? "unix" : "-");
         if (size > 0 && address.ss_family != AF_UNIX) {
                 size_t host_size =
                         h2o_socket_getnumerichost((struct sockaddr *) &address, size, host);

@@ -157,6 +157,7 @@ Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, h2o_accep
         int fd = h2o_socket_get_fd(sock);
         int domain = AF_UNIX;
         socklen_t size = sizeof(domain);
+        struct sockaddr_storage peer;
 
         if (!connection || !intake || !make_room(table, (size_t) fd)) {
                 (void) intake_free(intake);
@@ -164,6 +165,9 @@ Connection *connection_add(ConnectionTable *table, h2o_socket_t *sock, h2o_accep
                 return NULL;
         }
         (void) getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+        /* libh2o keeps it: the kernel no longer knows the peer of a connection that was reset. */
+        if (table->options->access_log)
+                (void) h2o_socket_getpeername(sock, (struct sockaddr *) &peer);
         *connection = (Connection){
                 .owner = {.intake = intake},
                 .table = table,

@@ -1,11 +1,13 @@
 """Paths and methods, and what each request leaves in the log."""
 
 import re
+import socket
+import struct
 
 import pytest
 
 from harness.hatchery import ROOT, eventually
-from http_wire import Wire, problem
+from http_wire import Wire, health, problem
 
 
 # ── Routes ──
@@ -148,6 +150,17 @@ def test_a_client_adds_no_fields_to_its_line(server):
         eventually(lambda: "id=logged-4 remote=127.0.0.1\n" in server.log(), 20, "the request is logged")
     line, = [line for line in server.log().splitlines() if "id=logged-4" in line]
     assert re.search(r" path=/x%20status=200%20bytes=1 status=404 bytes=\d+ ", line)
+
+
+def test_a_client_that_is_gone_is_still_named(server):
+    """The kernel no longer knows whose a connection was that its client has reset."""
+    busy = lambda: health(server)["pool"]["counters"]["busy"]
+    eventually(lambda: busy() == 0, 20, "no other run is under way")
+    with Wire(server) as wire:
+        wire.request("POST", "/v1/execute", b'{"code": "import time; time.sleep(60)"}', headers=["X-Request-Id: logged-5"])
+        eventually(lambda: busy() == 1, 20, "the run is under way")
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    eventually(lambda: "id=logged-5 remote=127.0.0.1\n" in server.log(), 20, lambda: server.log_tail(5))
 
 
 def test_errors_of_the_http_library_are_logged_too(server):
