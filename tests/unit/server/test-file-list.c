@@ -44,14 +44,7 @@ static void test_list(void **state) {
 }
 
 static void test_long_lists(void **state) {
-        char name[32];
-        int fd;
-
-        for (int i = 0; i < FILE_LIST_ENTRIES_MAX; i++) {
-                (void) snprintf(name, sizeof(name), "%d", i);
-                fd = openat(scene.fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-                (void) close(fd);
-        }
+        make_names(FILE_LIST_ENTRIES_MAX);
         assert_non_null(strstr(list("", ""), "\"truncated\":false"));
         assert_int_equal(put("one-more", ""), 0);
         assert_non_null(strstr(list("", ""), "\"truncated\":true"));

@@ -140,12 +140,7 @@ static void test_a_running_sum(void **state) {
 }
 
 static void test_what_would_take_long(void **state) {
-        char name[16];
-
-        for (unsigned i = 0; i <= CHORE_SHORT_ENTRIES; i++) {
-                (void) snprintf(name, sizeof(name), "n%u", i);
-                assert_int_equal(mknodat(scene.fd, name, S_IFREG | 0600, 0), 0);
-        }
+        make_names(CHORE_SHORT_ENTRIES + 1);
         room = (FileRoom){0};
         assert_int_equal(put_in_room("a", 10000, true), -EBUSY);
         assert_int_equal(faccessat(scene.fd, "a", F_OK, 0), -1);

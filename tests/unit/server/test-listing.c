@@ -234,9 +234,11 @@ static void test_too_many(void **state) {
         size_t lines = 0;
         char name[32];
 
-        for (int i = 0; i < LISTING_ENTRIES_MAX + 5; i++) {
+        /* Names of one file: ext4 may be slow to find an inode for each. */
+        make_file(place, "file", 0644, 0);
+        for (int i = 0; i < LISTING_ENTRIES_MAX + 4; i++) {
                 (void) snprintf(name, sizeof(name), "%d", i);
-                assert_int_equal(symlinkat("x", place->fd, name), 0);
+                assert_int_equal(linkat(place->fd, "file", place->fd, name, 0), 0);
         }
         mine = listed(place, &options);
         for (const char *at = mine; *at; at++)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "server/file_store.h"
 
@@ -86,6 +87,18 @@ static inline unsigned count(int fd) {
                 n++;
         (void) closedir(directory);
         return n - 2;
+}
+
+/* Names of one file: where many files have just been removed, ext4 takes milliseconds to find an
+ * inode for each new one (recently_deleted()). */
+static inline void make_names(unsigned n) {
+        assert_int_equal(mknodat(scene.fd, "0", S_IFREG | 0600, 0), 0);
+        for (unsigned i = 1; i < n; i++) {
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "%u", i);
+                assert_int_equal(linkat(scene.fd, "0", scene.fd, name, 0), 0);
+        }
 }
 
 #define scene_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
