@@ -90,6 +90,15 @@ void hangup_watch(HangupWatcher *watcher, h2o_req_t *req, HangupWatch *watch,
                 h2o_timeout_link(watcher->loop, &watcher->interval, &watcher->look);
 }
 
+void hangup_look(HangupWatch *watch) {
+        struct pollfd poll_fd = {.fd = watch->fd, .events = POLLRDHUP};
+
+        if (!watch->next || poll(&poll_fd, 1, 0) <= 0)
+                return;
+        ring_remove(watch);
+        watch->gone(watch->data);
+}
+
 void hangup_unwatch(HangupWatcher *watcher, HangupWatch *watch) {
         if (watch->next)
                 ring_remove(watch);

@@ -21,5 +21,9 @@ typedef struct HangupWatch {
 void hangup_watch(HangupWatcher *watcher, h2o_req_t *req, HangupWatch *watch,
                   void (*gone)(void *data), void *data);
 
+/* Looks at once, for an answer that leaves nothing behind if nobody is there to read it. Harmless
+ * when the watch is not in the list. */
+void hangup_look(HangupWatch *watch);
+
 /* Harmless when it is not in the list. */
 void hangup_unwatch(HangupWatcher *watcher, HangupWatch *watch);

@@ -52,6 +52,11 @@ void later_watch(Later *later) {
                      later->ticket);
 }
 
+void later_look(Later *later) {
+        if (later->ticket)
+                hangup_look(&later->ticket->hangup);
+}
+
 void *later_free(void *later) {
         Later *object = later;
 

@@ -22,5 +22,7 @@ typedef struct Later {
 void *later_new(App *app, h2o_req_t *req, size_t size);
 /* A client that hangs up is noticed before the answer: then req is NULL. */
 void later_watch(Later *later);
+/* Looks at once, just before the answer. */
+void later_look(Later *later);
 /* Takes NULL. */
 void *later_free(void *later);

@@ -156,8 +156,10 @@ static bool read_fork_cpu(Reader *reader, void *target, const JsonItem *item) {
 static void on_notebook_copied(void *data, int r) {
         Forking *forking = data;
         const App *app = forking->later.app;
-        Session *copy = session_find(app->pool, SESSION_NATIVE, slice_of_text(forking->copy_id));
+        Session *copy;
 
+        later_look(&forking->later);
+        copy = session_find(app->pool, SESSION_NATIVE, slice_of_text(forking->copy_id));
         if (!forking->later.req && copy)
                 session_end(copy);
         else if (forking->later.req && copy)
