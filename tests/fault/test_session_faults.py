@@ -33,7 +33,7 @@ def test_its_process(server):
         other.ok("x = 'other'")
         session.ok("x = 1; open('kept', 'w').write('file')")
         kill_and_wait([session.pid()])
-        eventually(lambda: session.inspect()["state"] == "lost", 5, "the loss is noticed")
+        eventually(lambda: session.inspect()["state"] == "lost", 20, "the loss is noticed")
         assert "x" not in session.run("print('x' in globals())")["stderr"]
         assert other.ok("print(x)") == "other\n"
     with OwnSession(server) as session:
@@ -282,13 +282,12 @@ def test_nothing_grows(make_server):
 
         def at_rest():
             state = template(server)
-            last[:] = server.snapshot(), state
+            last[:] = quiet_snapshot(server), state
             return state["session_spares"] == 2 and last[0].zombies == 0 and \
                 last[0].children == children_at_rest(server) + 2 * children_of_a_spare and \
-                len(list(homes.glob("*/work"))) == 2 and not list((homes / "trash").iterdir())
+                len(list(homes.glob("*/work"))) == 2 and not list((homes / "trash").iterdir()) and last[0]
 
-        eventually(at_rest, 20, lambda: last)
-        return quiet_snapshot(server)
+        return eventually(at_rest, 20, lambda: last)
 
     # The worker, and the keeper of its cell.
     children_of_a_spare = 1 + bool(layers_on(server) & OF_CELLS)

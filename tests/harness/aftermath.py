@@ -8,9 +8,9 @@ time, the next run works, and it holds what it held before.
 import json
 import os
 import threading
-import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from harness import proc
@@ -47,13 +47,25 @@ def is_full(server):
     return state["idle"] == state["workers"] and state["queued"] == 0
 
 
+def look_while_it_sleeps(server):
+    if not proc.sleeps(server.pid):
+        return None
+    snapshot = server.snapshot()
+    return snapshot if proc.sleeps(server.pid) else None
+
+
 def quiet_snapshot(server):
-    """Nobody talks to the server meanwhile: the connection that was closed last is still its for a moment."""
-    snapshots = []
-    for _ in range(5):
-        snapshots.append(server.snapshot())
-        time.sleep(0.004)
-    return min(snapshots, key=lambda snapshot: snapshot.fds or 0)
+    """Nobody talks to the server meanwhile, and none of its threads is at work. A connection that was closed before is the server's
+    for a moment longer, but not beyond the second question on another one, which it hears after that end."""
+    connection = server.client()
+    try:
+        for _ in range(2):
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+        snapshot = eventually(lambda: look_while_it_sleeps(server), 20, "it has nothing to do")
+    finally:
+        connection.close()
+    return snapshot if snapshot.fds is None else replace(snapshot, fds=snapshot.fds - 1)
 
 
 def children_at_rest(server):
@@ -67,8 +79,9 @@ def held(snapshot):
 
 
 def at_rest(server, seconds=20, like=None):
-    """What the server holds once every slot has an idle worker, and all that was thrown away is gone: two looks are alike.
-    like: what it must hold then; folders and connections are closed a while after whoever used them was answered."""
+    """What the server holds once every slot has an idle worker, and all that was thrown away is gone: two looks are alike. A
+    witness waits meanwhile. like: what it must hold then; folders and connections are closed a while after whoever used them was
+    answered."""
     last = []
 
     def steady():
@@ -76,10 +89,11 @@ def at_rest(server, seconds=20, like=None):
             last[:] = [*last[-1:], quiet_snapshot(server)] if is_full(server) else []
         except FileNotFoundError:  # the work directory is being emptied
             return False
-        return len(last) == 2 and last[1].zombies == 0 and last[1].children == children_at_rest(server) and \
-            last[0].work_entries == last[1].work_entries and (like is None or held(last[1]) == held(like))
+        return len(last) == 2 and held(last[0]) == held(last[1]) and last[1].zombies == 0 and \
+            last[1].children == children_at_rest(server) and (like is None or held(last[1]) == held(like))
 
-    eventually(steady, seconds, lambda: f"the pool comes to rest; lately: {last}, {template(server)}; it was {like}")
+    with server.witness.between if server.witness else nullcontext():
+        eventually(steady, seconds, lambda: f"the pool comes to rest; lately: {last}, {template(server)}; it was {like}")
     return last[1]
 
 
@@ -89,7 +103,7 @@ class Witness(threading.Thread):
     def __init__(self, server):
         super().__init__(daemon=True)
         self.server = server
-        self.over, self.between = threading.Event(), threading.Lock()
+        self.over, self.between = threading.Event(), threading.RLock()
         self.runs, self.problems = 0, []
 
     def run(self):
@@ -195,12 +209,13 @@ def unharmed(server, uid_base=0, baseline=None, witness=True):
     baseline = baseline or at_rest(server)
     pid, zygote = server.pid, template(server)
     before, littered, groups = counters(server), left_on_the_host(server, uid_base), control_groups(server)
-    neighbour = Witness(server) if witness else None
+    neighbour = server.witness = Witness(server) if witness else None
     if neighbour:
         neighbour.start()
     try:
         yield neighbour
     finally:
+        server.witness = None
         if neighbour:
             neighbour.over.set()
     assert server.is_alive(), f"the server ended; its log:\n{server.log_tail()}"

@@ -100,6 +100,7 @@ class Hatchery:
         self.wrapper = [str(word) for word in wrapper]
         self.process = None
         self.ready_line = None
+        self.witness = None  # while one asks all the time, see aftermath.py
         if start:
             self.start()
 

@@ -27,6 +27,11 @@ def state(pid):
     return fields[0] if fields else None
 
 
+def sleeps(pid):
+    """Whether none of its threads runs, or waits for a processor or a disk: then nothing is under way in it."""
+    return all(state(f"{pid}/task/{thread}") == "S" for thread in os.listdir(f"/proc/{pid}/task"))
+
+
 def started(pid):
     """Its start time in clock ticks: with the pid, the identity of a process."""
     fields = _stat(pid)
