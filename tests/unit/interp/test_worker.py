@@ -4,6 +4,7 @@ import os
 import signal
 import struct
 import subprocess
+import tempfile
 
 import pytest
 from harness import proc
@@ -163,10 +164,14 @@ def test_it_ends_with_its_supervisor(tmp_path):
     script.write_text(f"import sys, os\nsys.path.insert(0, {os.path.dirname(__file__)!r})\nfrom supervisor import Zygote\n"
                       f"zygote = Zygote()\nworker = zygote.spawn(uid={uid})\n"
                       "print(zygote.process.pid, worker.pid, flush=True)\nos.kill(os.getpid(), 9)\n")
-    ran = subprocess.run(["/usr/bin/python3", script], stdout=subprocess.PIPE, text=True)
-    pids = list(map(int, ran.stdout.split()))
-    assert len(pids) == 2
-    eventually(lambda: all(proc.state(pid) in ("Z", "X", None) for pid in pids), SECONDS, "both have ended")
+    # It has no time to remove what it has made.
+    with tempfile.TemporaryDirectory(prefix="hatchery-interp-") as directory:
+        os.chmod(directory, 0o755)
+        ran = subprocess.run(["/usr/bin/python3", script], stdout=subprocess.PIPE, text=True,
+                             env={**os.environ, "TMPDIR": directory})
+        pids = list(map(int, ran.stdout.split()))
+        assert len(pids) == 2
+        eventually(lambda: all(proc.state(pid) in ("Z", "X", None) for pid in pids), SECONDS, "both have ended")
 
 
 # ── Random state ──
