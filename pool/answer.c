@@ -69,6 +69,7 @@ void slot_answer(Slot *slot) {
         Collection collection = {0};
         RunResult result = {
                 .status = verdict.status,
+                .excess = verdict.excess,
                 .has_exit_code = verdict.has_exit_code,
                 .exit_code = verdict.exit_code,
                 .signal = verdict.signal,

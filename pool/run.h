@@ -26,6 +26,15 @@ typedef enum RunStatus {
         _RUN_STATUSES,
 } RunStatus;
 
+/* What there was too much of, when the status is RUN_OUTPUT_LIMIT. */
+typedef enum RunExcess {
+        RUN_EXCESS_NONE,
+        RUN_EXCESS_OUTPUT,
+        RUN_EXCESS_FILES,
+        RUN_EXCESS_DISK, /* of the server's: it wrote when that was nearly full */
+        _RUN_EXCESSES,
+} RunExcess;
+
 /* "ok", "error", … as the API spells it. */
 const char *run_status_name(RunStatus status);
 
@@ -112,6 +121,7 @@ typedef struct RunResult {
         bool refused; /* it never ran: it waited in the queue past its deadline. Nothing below is
                          set but usage */
         RunStatus status;
+        RunExcess excess;
         bool has_exit_code;
         int exit_code; /* 0 for ok, 1 for error, what the program gave for exit */
         int signal;    /* that ended the worker, or 0 */

@@ -15,8 +15,14 @@ static Verdict of_cause(VerdictCause cause) {
                 [CAUSE_INTERNAL] = RUN_LOST,
         };
 
+        static const RunExcess excesses[_CAUSES] = {
+                [CAUSE_OUTPUT] = RUN_EXCESS_OUTPUT,
+                [CAUSE_DISK] = RUN_EXCESS_FILES,
+                [CAUSE_RESERVE] = RUN_EXCESS_DISK,
+        };
+
         assert(cause > CAUSE_NONE && cause < _CAUSES);
-        return (Verdict){.status = statuses[cause]};
+        return (Verdict){.status = statuses[cause], .excess = excesses[cause]};
 }
 
 static Verdict of_signal(const VerdictFacts *facts, int signal) {

@@ -40,6 +40,7 @@ typedef struct VerdictFacts {
 
 typedef struct Verdict {
         RunStatus status;
+        RunExcess excess;
         bool has_exit_code;
         int exit_code;
         int signal; /* 0: none */

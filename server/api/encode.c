@@ -166,24 +166,35 @@ static void explain_signal(const RunResult *result, char *ret_text, size_t size)
                                 result->signal, name ? name : "?");
 }
 
-/* A stream may be longer than its limit and yet not be the reason: where output is cut, only files
- * end a run. */
-static void explain_output(const RunResult *result, char *ret_text, size_t size) {
+static void explain_excess(const RunResult *result, char *ret_text, size_t size) {
         const uint64_t *limits = result->limits.of;
-        bool is_long = false;
 
-        for (int i = 0; i < _RUN_STREAMS; i++)
-                is_long = is_long || result->output[i].total_bytes > limits[LIMIT_OUTPUT_BYTES];
-        if (is_long)
+        switch (result->excess) {
+        case RUN_EXCESS_OUTPUT:
                 (void) snprintf(ret_text, size,
                                 "The run was ended when it wrote more than %" PRIu64
-                                " bytes to one of its streams, or more than %" PRIu64
-                                " MB of files.",
-                                limits[LIMIT_OUTPUT_BYTES], limits[LIMIT_DISK_MB]);
-        else
+                                " bytes to one of its streams.",
+                                limits[LIMIT_OUTPUT_BYTES]);
+                return;
+        case RUN_EXCESS_FILES:
                 (void) snprintf(ret_text, size,
-                                "The run was ended when it had more than %" PRIu64 " MB of files.",
-                                limits[LIMIT_DISK_MB]);
+                                "The run was ended when it had more than %" PRIu64
+                                " MB of files%s.",
+                                limits[LIMIT_DISK_MB],
+                                result->session.is_in_session
+                                        ? ", or more files than a session may have (session-files)"
+                                        : "");
+                return;
+        case RUN_EXCESS_DISK:
+                (void) snprintf(ret_text, size,
+                                "The run was ended because it went on writing when the server's "
+                                "disk was nearly full (state-reserve-mb).");
+                return;
+        case RUN_EXCESS_NONE:
+        case _RUN_EXCESSES:
+                break;
+        }
+        assert(false);
 }
 
 bool answer_explain(const RunResult *result, char *ret_text, size_t size) {
@@ -211,7 +222,7 @@ bool answer_explain(const RunResult *result, char *ret_text, size_t size) {
                                 limits[LIMIT_MEMORY_MB]);
                 return true;
         case RUN_OUTPUT_LIMIT:
-                explain_output(result, ret_text, size);
+                explain_excess(result, ret_text, size);
                 return true;
         case RUN_VIOLATION:
                 (void) snprintf(ret_text, size,

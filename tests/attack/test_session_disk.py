@@ -234,6 +234,7 @@ def test_too_many_files(make_server):
         assert session.put("one-more", b"").status == 413 or listed < 200
         run = session.run(MAKE.replace("{count}", "5000") + "while True: pass", limits={"wall_ms": 20000})
         assert run["status"] == "output_limit" and "session-files" in run["session"]["lost"], run
+        assert "session-files" in run["error"]["message"], run
         # They can be made less.
         run = session.run("import os\nfor name in os.listdir('.'): os.unlink(name)\nprint(len(os.listdir('.')))")
         assert run["stdout"] == "0\n", run

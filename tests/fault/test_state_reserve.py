@@ -93,6 +93,7 @@ def test_who_goes_on_writing(short_of_disk, files):
         session.ok(WRITE + files)
         run = session.run("fill()")
         assert run["status"] == "output_limit" and "state-reserve-mb" in run["session"]["lost"], run
+        assert "state-reserve-mb" in run["error"]["message"], run
         removed = short_of_disk.request("DELETE", session.path + "/files/file")
         assert removed.status == (204 if files is NAMED else 404), removed
         # While the disk is short, a run that begins to write is ended, too.

@@ -171,6 +171,20 @@ static void test_each_cause_has_its_status(void **state) {
                                  wanted[cause]);
 }
 
+static void test_what_was_too_much(void **state) {
+        static const RunExcess wanted[_CAUSES] = {
+                [CAUSE_OUTPUT] = RUN_EXCESS_OUTPUT,
+                [CAUSE_DISK] = RUN_EXCESS_FILES,
+                [CAUSE_RESERVE] = RUN_EXCESS_DISK,
+        };
+
+        for (int cause = CAUSE_NONE + 1; cause < _CAUSES; cause++) {
+                VerdictFacts facts = {.cause = (VerdictCause) cause};
+
+                assert_int_equal(verdict_decide(&facts).excess, wanted[cause]);
+        }
+}
+
 static void test_outcomes(void **state) {
         VerdictFacts facts = {.ended = true, .cpu_limit_ns = CPU_LIMIT_NS};
         Verdict verdict;
@@ -199,6 +213,7 @@ int main(void) {
                 cmocka_unit_test(test_signals),
                 cmocka_unit_test(test_leaving_early_is_never_ok),
                 cmocka_unit_test(test_each_cause_has_its_status),
+                cmocka_unit_test(test_what_was_too_much),
                 cmocka_unit_test(test_outcomes),
         };
 

@@ -179,7 +179,6 @@ static void test_verdicts_are_explained(void **state) {
                  "of wall time.\",\"traceback\":null,\"line\":null},\"exit_code\":null,\"usage\""},
                 {RUN_CPU_LIMIT, 0, "30000 ms of processor time"},
                 {RUN_MEMORY_LIMIT, 0, "512 MB of memory"},
-                {RUN_OUTPUT_LIMIT, 0, "had more than 64 MB of files."},
                 {RUN_VIOLATION, SIGSYS, "\"signal\":31"},
                 {RUN_CRASHED, SIGSEGV, "signal 11 (SIGSEGV)"},
                 {RUN_CRASHED, 40, "signal 40 (SIG?)"},
@@ -196,11 +195,26 @@ static void test_verdicts_are_explained(void **state) {
         }
 }
 
-static void test_a_long_stream_is_named(void **state) {
-        RunResult result = result_of(RUN_OUTPUT_LIMIT);
+static void test_what_was_too_much_is_named(void **state) {
+        static const struct {
+                RunExcess excess;
+                bool is_in_session;
+                const char *says;
+        } cases[] = {
+                {RUN_EXCESS_OUTPUT, false,
+                 "wrote more than 1048576 bytes to one of its streams.\""},
+                {RUN_EXCESS_FILES, false, "had more than 64 MB of files.\""},
+                {RUN_EXCESS_FILES, true, "64 MB of files, or more files than a session may have"},
+                {RUN_EXCESS_DISK, true, "the server's disk was nearly full (state-reserve-mb).\""},
+        };
 
-        result.output[RUN_STDERR].total_bytes = 1048577;
-        assert_says(&result, &plain, "wrote more than 1048576 bytes to one of its streams");
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                RunResult result = result_of(RUN_OUTPUT_LIMIT);
+
+                result.excess = cases[i].excess;
+                result.session.is_in_session = cases[i].is_in_session;
+                assert_says(&result, &plain, cases[i].says);
+        }
 }
 
 static void test_an_exit_is_no_error(void **state) {
@@ -368,7 +382,7 @@ int main(void) {
                 cmocka_unit_test(test_files),
                 cmocka_unit_test(test_exceptions),
                 cmocka_unit_test(test_verdicts_are_explained),
-                cmocka_unit_test(test_a_long_stream_is_named),
+                cmocka_unit_test(test_what_was_too_much_is_named),
                 cmocka_unit_test(test_an_exit_is_no_error),
                 cmocka_unit_test(test_without_streams),
                 cmocka_unit_test(test_no_room),
