@@ -48,6 +48,7 @@ class Scene:
         self.block_device = self._first("/dev", lambda path: path.is_block_device())
         self.cgroup_file = self._first("/sys/fs/cgroup", lambda path: path.name == "cgroup.procs" and os.access(path, os.W_OK))
         self.kernel_setting = "/proc/sys/kernel/core_pattern" if os.access("/proc/sys/kernel/core_pattern", os.W_OK) else None
+        self.real_time = self._may_run_in_real_time()
         self.left_behind = self._file(Path("/tmp") / f"hatchery-left-{os.getpid()}", 0o644)
         self._listen()
         self.patience = 0.05  # how long it waits for what comes through the network, in seconds
@@ -59,6 +60,12 @@ class Scene:
     def _first(top, condition):
         found = (path for path in sorted(Path(top).glob("*")) + sorted(Path(top).glob("*/*")) if condition(path))
         return str(next(found, "")) or None
+
+    @staticmethod
+    def _may_run_in_real_time():
+        """A control group of version 1 may have no such time to give, as most containers' have not."""
+        code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
+        return subprocess.run([sys.executable, "-S", "-c", code], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
     def _set_uid_program(self):
         """id(1), which becomes its owner."""

@@ -2,10 +2,11 @@
 owner out keeps the server out as well: it must neither fail with a 5xx, nor lose sight of what is in there."""
 
 import os
+import shutil
 
 import pytest
 
-from harness.hatchery import SMALL_POOL, Hatchery, eventually
+from harness.hatchery import SMALL_POOL, Hatchery, eventually, python_program
 from harness.isolation import makes_copies
 from harness.own_sessions import OwnSession
 
@@ -21,6 +22,9 @@ def server(request):
         if os.geteuid() != 0:
             pytest.skip("this is what it is already")
         server = Hatchery(*arguments, start=False, wrapper=("setpriv", f"--reuid={PLAIN}", f"--regid={PLAIN}", "--clear-groups"))
+        # Who owns the tree may keep others out of it.
+        copy = server.env["HATCHERY_PYTHON_PROGRAM"] = shutil.copy(python_program(), server.directory.name)
+        os.chmod(copy, 0o755)
         for path in (server.directory.name, server.work, server.state):
             os.chown(path, PLAIN, PLAIN)
         server.start()

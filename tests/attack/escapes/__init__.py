@@ -93,7 +93,7 @@ def program(escape, server, scene, port=None):
         "KEY": scene.key, "TCP_PORT": scene.tcp.getsockname()[1], "UDP_PORT": scene.udp.getsockname()[1],
         "ABSTRACT": "\0" + scene.abstract_name, "NAMED": str(scene.path_socket), "HOST": socket.gethostname(),
         "WORK": str(server.work), "STATE": str(server.state), "CGROUP_FILE": scene.cgroup_file, "PORT": port,
-        "KERNEL_SETTING": scene.kernel_setting,
+        "KERNEL_SETTING": scene.kernel_setting, "REAL_TIME": scene.real_time,
     }
     lines = [PRELUDE.format(numbers=NUMBERS[platform.machine()])]
     lines += [f"{name} = {value!r}" for name, value in names.items()]

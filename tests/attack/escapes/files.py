@@ -92,9 +92,12 @@ ESCAPES = [
     Escape("T071 open by a handle", """
         handle = (ctypes.c_int * 34)(128)
         mount = ctypes.c_int()
-        if call("name_to_handle_at", -100, SECRET_FILE.encode(), handle, ctypes.byref(mount), 0)[0] == 0:
-            fd = call("open_by_handle_at", os.open(TOP, os.O_RDONLY), handle, 0)[0]
+        r, error = call("name_to_handle_at", -100, SECRET_FILE.encode(), handle, ctypes.byref(mount), 0)
+        if r == 0:
+            fd, error = call("open_by_handle_at", os.open(TOP, os.O_RDONLY), handle, 0)
             if fd >= 0 and SECRET in os.read(fd, 100): escaped()
+        if error == "EOPNOTSUPP": not_here("handles of files", error)
+        else: print(error)
         """, "seccomp capabilities uid mountns landlock", who="root", capability=2),
     Escape("T071 change the kernel's settings", "if KERNEL_SETTING: os.open(KERNEL_SETTING, os.O_WRONLY); escaped()\n"
            "else: not_here('a setting that can be written')", "uid mountns landlock", who="root"),

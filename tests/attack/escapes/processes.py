@@ -157,7 +157,8 @@ ESCAPES = [
             except (OSError, ValueError) as problem: print(problem)
         """, "rlimits+capabilities rlimits+uid@root"),
     Escape("T015 take priority", "os.setpriority(os.PRIO_PROCESS, 0, -20); escaped()", "seccomp capabilities uid", who="root", capability=23),
-    Escape("T015 run before all others", "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); escaped()",
+    Escape("T015 run before all others", "if not REAL_TIME: not_here('time for such processes')\n"
+           "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); escaped()",
            "seccomp capabilities uid", who="root", capability=23),
     Escape("T023 lock memory", "attempt('mlock', ctypes.create_string_buffer(1 << 16), 1 << 16)", "seccomp"),
     Escape("T157 leave a core file", """
