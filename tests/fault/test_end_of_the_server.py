@@ -131,14 +131,6 @@ def test_two_servers_in_one_work_directory(start):
         second.close()
 
 
-def is_refused(server):
-    try:
-        server.connect().close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 def test_sigterm_finishes_what_runs_and_refuses_what_comes(start):
     server = start()
     at_rest(server)
@@ -146,7 +138,7 @@ def test_sigterm_finishes_what_runs_and_refuses_what_comes(start):
     waiting = [Under(server, f"print({number})") for number in range(4)]
     eventually(lambda: server.health()["pool"]["templates"][0]["queued"] == 4, 10, "four wait")
     server.process.send_signal(signal.SIGTERM)
-    eventually(lambda: is_refused(server), 10, "who comes is refused")
+    eventually(server.refuses, 10, "who comes is refused")
     let_go(pids)
     assert [one.result()["stdout"] for one in under] == ["before\nafter\n"] * 4
     # Those were accepted, so they are run.

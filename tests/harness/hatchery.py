@@ -204,6 +204,15 @@ class Hatchery:
             return connection
         return socket.create_connection((self.host, self.port), timeout)
 
+    def refuses(self):
+        """Whether nobody is accepted any more."""
+        try:
+            self.connect().close()
+        except (ConnectionRefusedError, ConnectionResetError):
+            # Reset: it was waiting to be accepted when the listener closed.
+            return True
+        return False
+
     def client(self, timeout=60):
         """An http.client connection that is kept alive; close it."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import threading
 
@@ -60,7 +59,7 @@ def test_while_it_starts(tmp_path):
     server = Hatchery("--workers", "1", "--touched", "0", *BARE, "--prelude", prelude, start=False)
     try:
         started = in_background(server.start)
-        eventually(lambda: server.port and not refuses(server), 10, "it listens")
+        eventually(lambda: server.port and not server.refuses(), 10, "it listens")
         answer = server.get("/ready")
         assert (answer.status, answer.json()) == (503, {"ready": False})
         answer = server.get("/health")
@@ -86,7 +85,7 @@ def test_drain_finishes_what_is_under_way(make_server, gate, number):
     server.process.send_signal(number)
     # The idle one is ended, and nobody is accepted any more.
     assert idle.ended()
-    eventually(lambda: refuses(server), 10, "nobody is accepted any more")
+    eventually(server.refuses, 10, "nobody is accepted any more")
     assert server.is_alive()
     gate.open()
     for wire in wires:
@@ -95,15 +94,6 @@ def test_drain_finishes_what_is_under_way(make_server, gate, number):
         assert answer.json()["status"] == "ok"
         assert wire.ended()
     assert server.wait() == 0
-
-
-def refuses(server):
-    try:
-        socket.create_connection((server.host, server.port), 5).close()
-        return False
-    except (ConnectionRefusedError, ConnectionResetError):
-        # Reset: it was waiting to be accepted when the listener closed.
-        return True
 
 
 def test_run_that_comes_while_draining_is_refused(make_server, gate):
@@ -115,7 +105,7 @@ def test_run_that_comes_while_draining_is_refused(make_server, gate):
         # An answer to who came later: by then the loop has read what was sent before.
         health(server)
         server.process.send_signal(signal.SIGTERM)
-        eventually(lambda: refuses(server), 10, "it drains")
+        eventually(server.refuses, 10, "it drains")
         answer = late.send(b'{"code": "print(7)"}').answer()
         problem(answer, 503)
         assert answer.headers["connection"] == "close"
@@ -137,7 +127,7 @@ def test_second_signal_ends_at_once(make_server):
     server = make_server(*BARE)
     with start_run(server) as wire:
         server.process.send_signal(signal.SIGTERM)
-        eventually(lambda: refuses(server), 10, "it drains")
+        eventually(server.refuses, 10, "it drains")
         assert server.is_alive()
         server.process.send_signal(signal.SIGTERM)
         assert server.wait(15) == 1
@@ -151,7 +141,7 @@ def test_drain_of_http2(make_server, gate):
                                 gate.run.decode()], stdout=subprocess.PIPE)
     eventually(lambda: busy(server) == 1, 10, "it runs")
     server.process.send_signal(signal.SIGTERM)
-    eventually(lambda: refuses(server), 10, "it drains")
+    eventually(server.refuses, 10, "it drains")
     gate.open()
     output, _ = process.communicate(timeout=30)
     assert json.loads(output)["status"] == "ok"
