@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from harness.aftermath import Witness
+from harness.gate import waits_for
 from harness.hatchery import eventually
 from harness.isolation import makes_copies
 from harness.own_sessions import OwnSession, all_ended
@@ -14,7 +15,7 @@ from harness.sessions import Background
 BARE = ("--imports", "")
 
 # Ends when release() says so.
-GATE = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+GATE = waits_for("go")
 
 
 def release(session):

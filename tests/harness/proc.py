@@ -128,6 +128,16 @@ def descriptors(pid):
     return targets
 
 
+def is_closed_on_exec(pid, number):
+    """Also when it has been closed meanwhile."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{number}") as file:
+            flags = next(line.split()[1] for line in file if line.startswith("flags:"))
+    except FileNotFoundError:
+        return True
+    return bool(int(flags, 8) & os.O_CLOEXEC)
+
+
 def is_of_a_control_group(target):
     return target.startswith("/sys/fs/cgroup/")
 

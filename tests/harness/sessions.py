@@ -10,6 +10,7 @@ import json
 import threading
 from urllib.parse import quote
 
+from harness.gate import waits_for
 from harness.hatchery import eventually
 
 
@@ -190,8 +191,7 @@ class Held(Streamed):
 
     def __init__(self, session, code=""):
         self.gate = session.folder() / "go"
-        super().__init__(session, "import os, time\nprint('begun', flush=True)\n"
-                         f"while not os.path.exists('go'):\n    time.sleep(0.01)\n{code}")
+        super().__init__(session, f"print('begun', flush=True)\n{waits_for('go')}{code}")
         self.await_output("begun")
 
     def release(self):

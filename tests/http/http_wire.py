@@ -92,6 +92,11 @@ def health(server):
     return server.get("/health").json()
 
 
+def busy(server):
+    """Runs that are under way."""
+    return health(server)["pool"]["counters"]["busy"]
+
+
 def runs(server):
     """Runs that have ended, of every status."""
     return sum(health(server)["pool"]["counters"]["runs"].values())

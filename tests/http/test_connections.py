@@ -1,7 +1,6 @@
 """How long a connection may last, what ends its run, and how many there may be."""
 
 import json
-import resource
 import socket
 import subprocess
 import time
@@ -10,8 +9,9 @@ import pytest
 
 from harness import proc
 from harness.aftermath import at_rest
+from harness.descriptors import descriptors_left
 from harness.hatchery import Hatchery, eventually
-from http_wire import BARE, Wire, descriptors, health, problem, runs
+from http_wire import BARE, Wire, busy, descriptors, health, problem, runs
 
 
 # ── Deadlines ──
@@ -160,10 +160,6 @@ def cancelled(server):
     return health(server)["pool"]["counters"]["runs"]["cancelled"]
 
 
-def busy(server):
-    return health(server)["pool"]["counters"]["busy"]
-
-
 def test_hanging_up_cancels_the_run(server):
     before = cancelled(server)
     with Wire(server) as wire:
@@ -212,18 +208,13 @@ def test_out_of_descriptors(make_server):
         assert kept.request().answer().status == 200
         # Until then, workers still take and give back some.
         at_rest(server)
-        limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-        # The lowest free number is taken first, and what the start has closed has left some.
-        taken = set(descriptors(server))
-        free = [number for number in range(max(taken) + 7) if number not in taken]
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (free[5], limits[1]))
-        waiting = [Wire(server) for _ in range(20)]
-        eventually(lambda: "cannot accept connections" in server.log(), 10, "the log says so")
-        cpu = proc.cpu_seconds(server.pid)
-        time.sleep(1)
-        assert proc.cpu_seconds(server.pid) - cpu < 0.5
-        assert kept.request().answer().status == 200
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+        with descriptors_left(server.pid, 5):
+            waiting = [Wire(server) for _ in range(20)]
+            eventually(lambda: "cannot accept connections" in server.log(), 10, "the log says so")
+            cpu = proc.cpu_seconds(server.pid)
+            time.sleep(1)
+            assert proc.cpu_seconds(server.pid) - cpu < 0.5
+            assert kept.request().answer().status == 200
         for wire in waiting:
             assert wire.request().answer().status == 200
             wire.socket.close()

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from harness.hatchery import ROOT, eventually
-from http_wire import Wire, health, problem
+from http_wire import Wire, busy, problem
 
 
 # ── Routes ──
@@ -154,11 +154,10 @@ def test_a_client_adds_no_fields_to_its_line(server):
 
 def test_a_client_that_is_gone_is_still_named(server):
     """The kernel no longer knows whose a connection was that its client has reset."""
-    busy = lambda: health(server)["pool"]["counters"]["busy"]
-    eventually(lambda: busy() == 0, 20, "no other run is under way")
+    eventually(lambda: busy(server) == 0, 20, "no other run is under way")
     with Wire(server) as wire:
         wire.request("POST", "/v1/execute", b'{"code": "import time; time.sleep(60)"}', headers=["X-Request-Id: logged-5"])
-        eventually(lambda: busy() == 1, 20, "the run is under way")
+        eventually(lambda: busy(server) == 1, 20, "the run is under way")
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     eventually(lambda: "id=logged-5 remote=127.0.0.1\n" in server.log(), 20, lambda: server.log_tail(5))
 
